@@ -1,0 +1,304 @@
+//! The road between the stages: an append-only log with topics, partitions and reader groups.
+//!
+//! Five verbs: *publish, subscribe, next, commit, lag*. Three roads: [`memory`] for tests and
+//! simulations, [`disk`] for one node, [`kafka`] for several. One contract-test file
+//! (`contract.rs`) holds all of them to the guarantees that are written here. The bus moves
+//! records of bytes and never looks inside.
+//!
+//! # Guarantees
+//!
+//! * An offset counts **events**: a record holds `count` of them and advances the offset by that.
+//! * [`Bus::publish`] resolves when the record survives `kill -9` and a power cut; readers are
+//!   served only what has come that far.
+//! * Order is kept within a partition; equal keys share a partition.
+//! * Every group reads on its own. What a group has not committed comes again after a restart.
+//! * A full bus refuses ([`Error::Full`]); it never drops in silence. What retention must take
+//!   from a reader is told to that reader as [`Delivery::Gap`].
+
+pub mod disk;
+pub mod kafka;
+pub mod memory;
+mod metrics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+pub use metrics::BusMetrics;
+
+/// Largest record value in bytes: an event of 1 MiB grows when it is rendered as JSON.
+pub const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A named log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// What was received (`keng.events`).
+    Events,
+    /// What detection found (`keng.findings`).
+    Findings,
+}
+
+impl Topic {
+    /// Every topic.
+    pub const ALL: [Self; 2] = [Self::Events, Self::Findings];
+
+    /// Its short name, used in metrics and directory names.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Findings => "findings",
+        }
+    }
+}
+
+/// A group of readers that share one reading of a topic (`rules`, `index`, `alerting`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Group(pub Arc<str>);
+
+impl From<&str> for Group {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl std::fmt::Display for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is published: opaque bytes that stand for `count` events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Records of one key share a partition. May be empty.
+    pub key: Bytes,
+    /// The payload, at most [`RECORD_BYTES_MAX`].
+    pub value: Bytes,
+    /// How many events it holds, at least 1.
+    pub count: u32,
+}
+
+/// Identity of one creation of one topic's log; a log that is deleted and made anew gets another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
+/// A place in a topic: the offset of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// Which creation of the log.
+    pub epoch: Epoch,
+    /// Partition, from 0.
+    pub partition: u32,
+    /// Offset of an event, from 0. As a reader's position: the next event to read.
+    pub offset: u64,
+}
+
+/// A record as a reader gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Position of its first event; the next record begins `count` later.
+    pub position: Position,
+    /// The key it was published with.
+    pub key: Bytes,
+    /// The payload.
+    pub value: Bytes,
+    /// How many events it holds.
+    pub count: u32,
+    /// When it was appended, in milliseconds since 1970.
+    pub appended_at_ms: i64,
+}
+
+impl Delivered {
+    /// The position after its last event.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        let offset = self.position.offset.saturating_add(u64::from(self.count));
+        Position { offset, ..self.position }
+    }
+}
+
+/// Grows whenever partitions are assigned; a commit under an old one is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+/// What [`Subscription::next`] yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Records of one partition, in order, without gaps.
+    Records(Vec<Delivered>),
+    /// This reader now reads the partition, from the position that the look-up gave (or from
+    /// the oldest record where it gave none).
+    Assigned {
+        /// Where reading begins.
+        from: Position,
+        /// To be given back with commits.
+        generation: Generation,
+    },
+    /// This reader no longer reads the partition: drop what belongs to it, commit nothing more.
+    Revoked {
+        /// Which partition.
+        partition: u32,
+    },
+    /// Records between the two positions were deleted before this reader came to them.
+    Gap {
+        /// Where the reader stood.
+        from: Position,
+        /// The oldest record that is left.
+        to: Position,
+    },
+    /// The log was made anew since the reader's position was stored. Reading goes on at the
+    /// oldest record of the new one; positions of the old one mean nothing in it.
+    EpochChanged {
+        /// The epoch of the reader's position.
+        old: Epoch,
+        /// Where reading begins now.
+        now: Position,
+    },
+}
+
+/// Looks up where a reader stands in a partition, as its own store remembers it. Asked when the
+/// partition is assigned, not before. `None`: the reader keeps no position of its own, and what
+/// the group committed last holds.
+pub type Positions = Arc<dyn Fn(u32) -> Option<Position> + Send + Sync>;
+
+/// For readers that keep no positions of their own.
+#[must_use]
+pub fn committed() -> Positions {
+    Arc::new(|_| None)
+}
+
+/// A log with topics, whatever carries it.
+pub trait Bus: Send + Sync + std::fmt::Debug {
+    /// Appends a record and resolves with the position of its first event once it is durable.
+    fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>>;
+
+    /// Joins `group` as one reader of `topic`.
+    fn subscribe(
+        &self,
+        topic: Topic,
+        group: Group,
+        positions: Positions,
+    ) -> BoxFuture<'_, Result<Box<dyn Subscription>, Error>>;
+
+    /// Reads one partition outside any group, from `from` (or the oldest record) to the durable
+    /// end at the time of the call: for tools, and to warm up. `max_bytes` bounds one answer; an
+    /// empty answer means the end was reached.
+    fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from: u64,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<Vec<Delivered>, Error>>;
+
+    /// What the topic holds, partition by partition.
+    fn bounds(&self, topic: Topic) -> BoxFuture<'_, Result<Vec<Bounds>, Error>>;
+
+    /// How far `group` is behind, by what it has committed.
+    fn lag(&self, topic: Topic, group: Group) -> BoxFuture<'_, Result<Vec<Lag>, Error>>;
+
+    /// Makes everything durable and refuses further records. Idempotent.
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// One reader's reading.
+pub trait Subscription: Send {
+    /// Waits for what comes next. Dropping the future loses nothing.
+    fn next(&mut self) -> BoxFuture<'_, Result<Delivery, Error>>;
+
+    /// Promises that everything before `position` in its partition is dealt with, and resolves
+    /// when that is durable.
+    fn commit(
+        &mut self,
+        position: Position,
+        generation: Generation,
+    ) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The oldest event that is kept.
+    pub start: Position,
+    /// The offset that the next event will get.
+    pub end: u64,
+    /// Bytes that the partition takes (0 where the road cannot say).
+    pub bytes: u64,
+}
+
+/// How far a group is behind in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Which partition.
+    pub partition: u32,
+    /// Events that are not committed yet.
+    pub events: u64,
+    /// Age of the oldest record that is not committed yet; zero if there is none.
+    pub age: Duration,
+}
+
+/// What can go wrong, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The hard cap on size is reached. Try again later.
+    #[error("the log of topic '{topic}' is full ({bytes} of {bytes_max} bytes): free disk space or raise `[bus] size_max`", topic = .topic.as_str())]
+    Full {
+        /// Which topic.
+        topic: Topic,
+        /// Its size now.
+        bytes: u64,
+        /// The cap.
+        bytes_max: u64,
+    },
+    /// The record can never be accepted.
+    #[error("a record of {bytes} bytes and {count} events was refused: at most {RECORD_BYTES_MAX} bytes and at least one event")]
+    InvalidRecord {
+        /// Length of its value.
+        bytes: usize,
+        /// Its count.
+        count: u32,
+    },
+    /// The partition is no longer this reader's.
+    #[error("a commit for partition {partition} came too late: it was assigned to another reader")]
+    Revoked {
+        /// Which partition.
+        partition: u32,
+    },
+    /// The bus was closed.
+    #[error("the bus is closed")]
+    Closed,
+    /// Storage failed; nothing more is accepted until the process restarts.
+    #[error("the log at {path} failed: {source}")]
+    Storage {
+        /// Where the log is.
+        path: std::path::PathBuf,
+        /// What the storage said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was read is not what was written.
+    #[error("the log of topic '{topic}' is damaged at partition {partition}, offset {offset}: {reason}", topic = .topic.as_str())]
+    Damaged {
+        /// Which topic.
+        topic: Topic,
+        /// Which partition.
+        partition: u32,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The broker refused or cannot be reached.
+    #[error("kafka: {doing}: {source}")]
+    Kafka {
+        /// What was being done.
+        doing: String,
+        /// What the client library said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A setting makes no sense.
+    #[error("bus configuration: {0}")]
+    Config(String),
+}

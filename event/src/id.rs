@@ -1,0 +1,160 @@
+//! Identities: which event, which finding. They make repeats harmless.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Where an event was first made durable: the log's epoch, its partition, and the offset in it.
+/// Written `epoch-partition-offset`, the epoch in hexadecimal (`event.id`).
+///
+/// The epoch is drawn anew whenever a log is created, so that an id never comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// Identity of the log.
+    pub epoch: u64,
+    /// Partition within the log.
+    pub partition: u32,
+    /// Number of the event within the partition, from 0.
+    pub offset: u64,
+}
+
+impl EventId {
+    /// The id of the event `index` places after this one in the same log partition.
+    #[must_use]
+    pub fn plus(self, index: u64) -> Self {
+        Self { offset: self.offset.saturating_add(index), ..self }
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}-{}", self.epoch, self.partition, self.offset)
+    }
+}
+
+/// The text is not an event id.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is not an event id (epoch-partition-offset)")]
+pub struct InvalidEventId(String);
+
+impl FromStr for EventId {
+    type Err = InvalidEventId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let mut parts = text.splitn(3, '-');
+            let epoch = u64::from_str_radix(parts.next()?, 16).ok()?;
+            let partition = parts.next()?.parse().ok()?;
+            let offset = parts.next()?.parse().ok()?;
+            Some(Self { epoch, partition, offset })
+        };
+        // Only the canonical form is ours: "+1" or "007" parse as numbers but came from elsewhere.
+        parse()
+            .filter(|id| id.to_string() == text)
+            .ok_or_else(|| InvalidEventId(text.chars().take(80).collect()))
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Identity of a finding: the same rule, completed by the same event, gives the same id on every
+/// replay.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FindingId(String);
+
+impl FindingId {
+    /// The id of the `ordinal`-th finding of `rule_id` that `event` completed.
+    ///
+    /// 128 bits of FNV-1a, in hexadecimal: the parts are no secret, and rule identifiers and
+    /// event ids are far too few for a collision to be met by chance.
+    #[must_use]
+    pub fn derive(rule_id: &str, event: EventId, ordinal: u32) -> Self {
+        let mut hash = Fnv128::default();
+        hash.write(rule_id.as_bytes());
+        hash.write(&[0]);
+        hash.write(&event.epoch.to_le_bytes());
+        hash.write(&event.partition.to_le_bytes());
+        hash.write(&event.offset.to_le_bytes());
+        hash.write(&ordinal.to_le_bytes());
+        Self(format!("{:032x}", hash.0))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for FindingId {
+    fn from(id: String) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// FNV-1a with 128 bits (draft-eastlake-fnv, parameters in section 5).
+struct Fnv128(u128);
+
+impl Default for Fnv128 {
+    fn default() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+}
+
+impl Fnv128 {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 ^= u128::from(*byte);
+            self.0 = self.0.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_id_round_trips() {
+        let id = EventId { epoch: 0xfeed, partition: 3, offset: 42 };
+        assert_eq!(id.to_string(), "feed-3-42");
+        assert_eq!("feed-3-42".parse::<EventId>().unwrap(), id);
+    }
+
+    #[test]
+    fn foreign_ids_are_not_ours() {
+        for text in ["", "1-2", "x-1-1", "1-1-007", "+1-1-1", "A-1-1", "1-1-1-1"] {
+            assert!(text.parse::<EventId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn finding_id_is_stable_across_versions() {
+        let event = EventId { epoch: 1, partition: 0, offset: 7 };
+        let id = FindingId::derive("rule-1", event, 0);
+        assert_eq!(id, FindingId::derive("rule-1", event, 0));
+        assert_ne!(id, FindingId::derive("rule-1", event, 1));
+        assert_ne!(id, FindingId::derive("rule-1", event.plus(1), 0));
+        assert_eq!(id.as_str(), "ab4babf2bcd3a71fe81bebdcbf1ac76d");
+    }
+}
