@@ -110,7 +110,7 @@ pub(crate) mod tests {
 
     fn read_back(json: &str, received: Timestamp) -> Batch {
         let mut builder = BatchBuilder::new();
-        read_event(json.as_bytes(), received, &mut builder).unwrap();
+        read_event(json.as_bytes(), received, None, &mut builder).unwrap();
         builder.finish()
     }
 
@@ -214,7 +214,7 @@ pub(crate) mod tests {
         #[test]
         fn arbitrary_text_never_panics(text in "\\PC{0,200}") {
             let mut builder = BatchBuilder::new();
-            drop(read_event(text.as_bytes(), Timestamp::EPOCH, &mut builder));
+            drop(read_event(text.as_bytes(), Timestamp::EPOCH, None, &mut builder));
         }
     }
 }

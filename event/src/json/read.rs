@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::builder::BatchBuilder;
+use crate::id::EventId;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -47,17 +48,22 @@ pub fn flatten(json: &[u8], sink: impl FnMut(&str, Value<'_>)) -> Result<Flatten
 }
 
 /// Reads an event that [`super::JsonWriter`] rendered (or anyone's ECS JSON) into `builder`.
-/// `received` stands in for an absent `@timestamp` or `event.ingested`.
+/// `received` stands in for an absent `@timestamp` or `event.ingested`, `id` for an absent
+/// `event.id`; a foreign `event.id` is kept as `keng.sender.event_id`.
 ///
 /// # Errors
 /// When the text is not one JSON object; the builder is then unchanged.
 pub fn read_event(
     json: &[u8],
     received: Timestamp,
+    id: Option<EventId>,
     builder: &mut BatchBuilder,
 ) -> Result<(), JsonError> {
     let mut time = None;
     let mut event = builder.event(received, received);
+    if let Some(id) = id {
+        event.set_id(id);
+    }
     let mut raw = None;
     let mut original: Option<String> = None;
     let flattened = flatten(json, |name, value| match (name, value) {
