@@ -1,0 +1,16 @@
+//! The one test binary across crates: the house, the road end to end, faults, and what is shipped.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test stops at what it did not expect, and owns its environment and its clock"
+)]
+
+mod architecture;
+mod tidy;
