@@ -1,1 +1,36 @@
-//! x
+//! Detection: event batches in, findings out.
+//!
+//! Rules are Sigma 2.1, with additions under one `keng:` key. [`load()`] reads them, binds the
+//! field names they speak to ours ([`keng_event::Dataset`]) and refuses, with file, line, reason
+//! and hint, what cannot be honoured. [`Engine`] evaluates batches, keeps the state of correlation
+//! rules in bounded memory on event time, and gives it out as a snapshot. [`Evaluator`] answers
+//! the narrower question which detection rules one event matches.
+//!
+//! This crate is synchronous and pure: it knows no clock, no bus, no network, and reads files
+//! only in [`load()`]. Time comes with the batches and through [`Engine::advance`].
+//!
+//! Reading order: `sigma/` (text to syntax), `compile/` (syntax to plans), `evaluate/` (plans
+//! against events), `state/` (events over time), `engine.rs` (all of it together).
+
+mod config;
+mod engine;
+mod error;
+mod evaluator;
+pub mod limits;
+mod load;
+mod metrics;
+mod problem;
+mod route;
+mod rule_set;
+mod test_case;
+
+pub use config::Config;
+pub use engine::Engine;
+pub use error::Error;
+pub use evaluator::{Evaluator, Match};
+pub use load::{Loaded, load, load_text};
+pub use metrics::Metrics;
+pub use problem::Problem;
+pub use route::LogSourceFilter;
+pub use rule_set::{RuleSet, RuleSummary};
+pub use test_case::{Expectation, RuleTest, TestEvent};

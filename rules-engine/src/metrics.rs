@@ -1,0 +1,99 @@
+//! The metric families of detection.
+
+use keng_event::Timestamp;
+use keng_metrics::{
+    Counter, CounterFamily, DURATION_BUCKETS, Gauge, GaugeFamily, Histogram, Registry,
+};
+
+use crate::limits;
+
+/// Families of detection. Clones share the series.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub(crate) loaded: GaugeFamily,
+    last_reload: Gauge,
+    pub(crate) events_evaluated: Counter,
+    pub(crate) evaluations: Counter,
+    pub(crate) matches: CounterFamily,
+    pub(crate) evaluation_errors: CounterFamily,
+    evaluation_duration: Histogram,
+    pub(crate) state_entries: GaugeFamily,
+    pub(crate) state_evictions: CounterFamily,
+    pub(crate) late: Counter,
+    pub(crate) suppressed: CounterFamily,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self {
+            loaded: registry.gauge_family("keng_rules_loaded", "Rules by state.", &["state"]),
+            last_reload: registry.gauge(
+                "keng_rules_last_reload_success_timestamp_seconds",
+                "Unix time of the last successful rule reload.",
+            ),
+            events_evaluated: registry
+                .counter("keng_rules_events_evaluated_total", "Events put through the rule set."),
+            evaluations: registry.counter(
+                "keng_rules_evaluations_total",
+                "Single rule conditions evaluated after prefiltering.",
+            ),
+            matches: registry.wide_counter_family(
+                "keng_rules_matches_total",
+                "Rule matches before deduplication.",
+                &["rule_id", "severity"],
+                limits::RULES_MAX,
+            ),
+            evaluation_errors: registry.wide_counter_family(
+                "keng_rules_evaluation_errors_total",
+                "Rule evaluations that failed.",
+                &["rule_id", "reason"],
+                limits::RULES_MAX,
+            ),
+            evaluation_duration: registry.histogram(
+                "keng_rules_evaluation_duration_seconds",
+                "Time to evaluate one batch against the rule set.",
+                DURATION_BUCKETS,
+            ),
+            state_entries: registry.gauge_family(
+                "keng_rules_state_entries",
+                "Live correlation state entries.",
+                &["kind"],
+            ),
+            state_evictions: registry.counter_family(
+                "keng_rules_state_evictions_total",
+                "Correlation state evicted before its window ended.",
+                &["kind", "reason"],
+            ),
+            late: registry.counter(
+                "keng_rules_late_events_total",
+                "Events that matched a correlated rule later than the allowed lateness.",
+            ),
+            suppressed: registry.wide_counter_family(
+                "keng_rules_findings_suppressed_total",
+                "Findings held back by the rule's own suppression.",
+                &["rule_id"],
+                limits::RULES_MAX,
+            ),
+        }
+    }
+
+    /// Notes a successful reload; the caller knows the time.
+    pub fn reloaded(&self, at: Timestamp) {
+        self.last_reload.set(at.as_seconds_f64());
+    }
+
+    /// Notes how many rules were refused at the last load.
+    pub fn set_invalid(&self, rules: usize) {
+        self.loaded.with(&["invalid"]).set(count(rules));
+    }
+
+    /// Notes how long one batch took; the caller has the clock.
+    pub fn observe_batch(&self, duration: std::time::Duration) {
+        self.evaluation_duration.observe(duration.as_secs_f64());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of rules and entries are far below 2^53")]
+pub(crate) fn count(number: usize) -> f64 {
+    number as f64
+}

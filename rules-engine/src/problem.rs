@@ -1,0 +1,35 @@
+//! What is wrong with a rule file, said so that its author can put it right.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One fault in one rule file. A rule with a problem is not loaded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// The file as it was named to the loader.
+    pub file: String,
+    /// Line in the file, from 1; 0 when the file could not be read at all.
+    pub line: u64,
+    /// The rule's id, or its title where it has none; empty when the file is no rule.
+    pub rule: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if !self.rule.is_empty() {
+            write!(f, "rule {}: ", self.rule)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
