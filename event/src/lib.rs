@@ -19,6 +19,7 @@ pub mod json;
 pub mod limits;
 pub mod severity;
 pub mod time;
+pub mod unit;
 pub mod value;
 
 pub use batch::{Batch, EventRef, FieldIndex};
@@ -30,4 +31,5 @@ pub use finding::{Finding, FindingKind, RuleRef};
 pub use id::{EventId, FindingId};
 pub use severity::Severity;
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use unit::{ByteSize, Span, UnitError};
 pub use value::Value;
