@@ -15,10 +15,18 @@
 //! * A full bus refuses ([`Error::Full`]); it never drops in silence. What retention must take
 //!   from a reader is told to that reader as [`Delivery::Gap`].
 
+mod group;
+mod local;
+
 pub mod disk;
+pub mod faulty;
 pub mod kafka;
 pub mod memory;
+mod metered;
 mod metrics;
+
+#[cfg(test)]
+mod contract;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +34,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub use metered::Metered;
 pub use metrics::BusMetrics;
 
-/// Largest record value in bytes: an event of 1 MiB grows when it is rendered as JSON.
+/// Largest record in bytes, key and value together: an event of 1 MiB grows when it is rendered
+/// as JSON.
 pub const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A named log.
@@ -54,6 +64,20 @@ impl Topic {
     }
 }
 
+/// The time, in milliseconds since 1970: the bus stamps what is appended, and asks nobody else.
+pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What a log does when it reaches its size and a required reader has yet to read what is oldest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Refuse what is published ([`Error::Full`]).
+    #[default]
+    Refuse,
+    /// Drop the oldest, count every event that somebody had yet to read, and tell that reader
+    /// ([`Delivery::Gap`]).
+    DropOldest,
+}
+
 /// A group of readers that share one reading of a topic (`rules`, `index`, `alerting`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Group(pub Arc<str>);
@@ -75,7 +99,7 @@ impl std::fmt::Display for Group {
 pub struct Record {
     /// Records of one key share a partition. May be empty.
     pub key: Bytes,
-    /// The payload, at most [`RECORD_BYTES_MAX`].
+    /// The payload; with the key at most [`RECORD_BYTES_MAX`].
     pub value: Bytes,
     /// How many events it holds, at least 1.
     pub count: u32,
@@ -127,7 +151,8 @@ pub struct Generation(pub u64);
 /// What [`Subscription::next`] yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Records of one partition, in order, without gaps.
+    /// Records of one partition, in order, without gaps. The first may begin before the reader's
+    /// position when that lies within it.
     Records(Vec<Delivered>),
     /// This reader now reads the partition, from the position that the look-up gave (or from
     /// the oldest record where it gave none).
@@ -142,21 +167,38 @@ pub enum Delivery {
         /// Which partition.
         partition: u32,
     },
-    /// Records between the two positions were deleted before this reader came to them.
+    /// Records between the two positions were deleted before this reader came to them, or are
+    /// damaged.
     Gap {
         /// Where the reader stood.
         from: Position,
         /// The oldest record that is left.
         to: Position,
     },
-    /// The log was made anew since the reader's position was stored. Reading goes on at the
-    /// oldest record of the new one; positions of the old one mean nothing in it.
+    /// The log was made anew since the reader's position was stored, or ends before it. Reading
+    /// goes on at the oldest record that there is; positions of the old log mean nothing here.
     EpochChanged {
         /// The epoch of the reader's position.
         old: Epoch,
         /// Where reading begins now.
         now: Position,
     },
+}
+
+impl Record {
+    /// Length of key and value together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.len().saturating_add(self.value.len())
+    }
+
+    pub(crate) fn validated(self) -> Result<Self, Error> {
+        let (bytes, count) = (self.bytes(), self.count);
+        if bytes > RECORD_BYTES_MAX || count == 0 {
+            return Err(Error::InvalidRecord { bytes, count });
+        }
+        Ok(self)
+    }
 }
 
 /// Looks up where a reader stands in a partition, as its own store remembers it. Asked when the
@@ -266,6 +308,22 @@ pub enum Error {
     Revoked {
         /// Which partition.
         partition: u32,
+    },
+    /// A commit that points beyond what was ever published.
+    #[error("a commit at offset {offset} of partition {partition} was refused: its log ends at {end}")]
+    InvalidCommit {
+        /// Which partition.
+        partition: u32,
+        /// What was to be committed.
+        offset: u64,
+        /// Where the partition ends.
+        end: u64,
+    },
+    /// Another process has the log open.
+    #[error("the log at {path} is in use by another process: stop that first, or choose another data directory")]
+    Locked {
+        /// Where the log is.
+        path: std::path::PathBuf,
     },
     /// The bus was closed.
     #[error("the bus is closed")]

@@ -1,0 +1,249 @@
+//! Counts what a bus does, without the bus or its readers knowing.
+//!
+//! Lag is counted from what a reader has *processed*: everything it was given before it asked
+//! for more. What it has committed may be far behind that (a snapshot is taken now and then) and
+//! says nothing about how current it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    Bounds, Bus, BusMetrics, Delivered, Delivery, Error, Generation, Group, Lag, Now, Position,
+    Positions, Record, Subscription, Topic,
+};
+
+/// Where each reader of this process stands: the next offset it has not processed.
+type Progress = Arc<Mutex<BTreeMap<(Topic, Group, u32), u64>>>;
+
+/// A bus that is measured.
+#[derive(Clone)]
+pub struct Metered {
+    inner: Arc<dyn Bus>,
+    metrics: BusMetrics,
+    now: Now,
+    progress: Progress,
+}
+
+impl std::fmt::Debug for Metered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Metered").field(&self.inner).finish()
+    }
+}
+
+impl Metered {
+    /// Measures `inner`. `now` need only be steady enough for durations of a millisecond.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Bus>, metrics: BusMetrics, now: Now) -> Self {
+        Self { inner, metrics, now, progress: Progress::default() }
+    }
+
+    /// Sets the gauges for size and lag. To be called every few seconds. `elsewhere` are groups
+    /// that no reader of this process belongs to; their lag is counted from what they committed.
+    ///
+    /// # Errors
+    ///
+    /// What the bus says when it is asked for its bounds.
+    pub async fn refresh(&self, elsewhere: &[(Topic, Group)]) -> Result<(), Error> {
+        let progress = lock(&self.progress).clone();
+        let mut seen = BTreeSet::new();
+        for topic in Topic::ALL {
+            let bounds = self.inner.bounds(topic).await?;
+            let bytes = bounds.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
+            self.metrics.size.with(&[topic.as_str()]).set(float(bytes));
+            let of_topic = progress.iter().filter(|((reading, _, _), _)| *reading == topic);
+            for ((_, group, partition), processed) in of_topic {
+                let end = bounds.iter().find(|one| one.start.partition == *partition);
+                let events = end.map_or(0, |one| one.end.saturating_sub(*processed));
+                let age_ms = match events {
+                    0 => 0,
+                    _ => self.age_ms(topic, *partition, *processed).await?,
+                };
+                self.show(topic, group, *partition, (events, age_ms), &mut seen);
+            }
+        }
+        for (topic, group) in elsewhere {
+            let here = progress.keys().any(|(t, g, _)| (t, g) == (topic, group));
+            if here {
+                continue;
+            }
+            for lag in self.inner.lag(*topic, group.clone()).await? {
+                let age_ms = i64::try_from(lag.age.as_millis()).unwrap_or(i64::MAX);
+                self.show(*topic, group, lag.partition, (lag.events, age_ms), &mut seen);
+            }
+        }
+        // A partition that went to another node is that node's to report.
+        self.metrics.lag_events.retain(|labels| seen.contains(labels));
+        self.metrics.lag_seconds.retain(|labels| seen.contains(labels));
+        Ok(())
+    }
+
+    async fn age_ms(&self, topic: Topic, partition: u32, offset: u64) -> Result<i64, Error> {
+        let oldest = self.inner.read(topic, partition, offset, 1).await?;
+        let appended = oldest.first().map(|record| record.appended_at_ms);
+        Ok(appended.map_or(0, |appended| (self.now)().saturating_sub(appended).max(0)))
+    }
+
+    fn show(
+        &self,
+        topic: Topic,
+        group: &Group,
+        partition: u32,
+        (events, age_ms): (u64, i64),
+        seen: &mut BTreeSet<Vec<String>>,
+    ) {
+        let partition = partition.to_string();
+        let labels = [&*group.0, topic.as_str(), &partition];
+        self.metrics.lag_events.with(&labels).set(float(events));
+        let seconds = float(u64::try_from(age_ms).unwrap_or(0)) / 1_000.0;
+        self.metrics.lag_seconds.with(&labels).set(seconds);
+        seen.insert(labels.iter().map(|&label| label.to_owned()).collect());
+    }
+}
+
+impl Bus for Metered {
+    fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>> {
+        let (bytes, events) = (record.bytes() as u64, u64::from(record.count));
+        async move {
+            let began = (self.now)();
+            let result = self.inner.publish(topic, record).await;
+            let label = [topic.as_str()];
+            match &result {
+                Ok(_) => {
+                    self.metrics.appended_events.with(&label).inc_by(events);
+                    self.metrics.appended_bytes.with(&label).inc_by(bytes);
+                    let took = u64::try_from((self.now)().saturating_sub(began)).unwrap_or(0);
+                    self.metrics.append_duration.with(&label).observe(float(took) / 1_000.0);
+                }
+                Err(error) => self.metrics.failed(topic, error),
+            }
+            result
+        }
+        .boxed()
+    }
+
+    fn subscribe(
+        &self,
+        topic: Topic,
+        group: Group,
+        positions: Positions,
+    ) -> BoxFuture<'_, Result<Box<dyn Subscription>, Error>> {
+        async move {
+            let inner = self.inner.subscribe(topic, group.clone(), positions).await?;
+            let (metrics, progress) = (self.metrics.clone(), Arc::clone(&self.progress));
+            let given = BTreeMap::new();
+            let subscription = MeteredSubscription { inner, metrics, progress, topic, group, given };
+            Ok(Box::new(subscription) as Box<dyn Subscription>)
+        }
+        .boxed()
+    }
+
+    fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from: u64,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<Vec<Delivered>, Error>> {
+        self.inner.read(topic, partition, from, max_bytes)
+    }
+
+    fn bounds(&self, topic: Topic) -> BoxFuture<'_, Result<Vec<Bounds>, Error>> {
+        self.inner.bounds(topic)
+    }
+
+    fn lag(&self, topic: Topic, group: Group) -> BoxFuture<'_, Result<Vec<Lag>, Error>> {
+        self.inner.lag(topic, group)
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.close()
+    }
+}
+
+struct MeteredSubscription {
+    inner: Box<dyn Subscription>,
+    metrics: BusMetrics,
+    progress: Progress,
+    topic: Topic,
+    group: Group,
+    /// Given to the reader, processed when it comes back for more.
+    given: BTreeMap<u32, u64>,
+}
+
+impl MeteredSubscription {
+    fn note(&mut self, delivery: &Delivery) {
+        let position = match delivery {
+            Delivery::Records(records) => {
+                if let Some(last) = records.last() {
+                    self.given.insert(last.position.partition, last.end().offset);
+                }
+                return;
+            }
+            Delivery::Assigned { from, .. } => {
+                self.metrics.rebalances.with(&[&self.group.0]).inc();
+                from
+            }
+            Delivery::Gap { to, .. } => to,
+            Delivery::EpochChanged { now, .. } => now,
+            Delivery::Revoked { partition } => {
+                self.given.remove(partition);
+                lock(&self.progress).remove(&(self.topic, self.group.clone(), *partition));
+                return;
+            }
+        };
+        let key = (self.topic, self.group.clone(), position.partition);
+        lock(&self.progress).insert(key, position.offset);
+    }
+}
+
+impl Subscription for MeteredSubscription {
+    fn next(&mut self) -> BoxFuture<'_, Result<Delivery, Error>> {
+        async move {
+            for (partition, offset) in std::mem::take(&mut self.given) {
+                let key = (self.topic, self.group.clone(), partition);
+                lock(&self.progress).insert(key, offset);
+            }
+            let delivery = self.inner.next().await;
+            match &delivery {
+                Ok(delivery) => self.note(delivery),
+                Err(error) => self.metrics.failed(self.topic, error),
+            }
+            delivery
+        }
+        .boxed()
+    }
+
+    fn commit(
+        &mut self,
+        position: Position,
+        generation: Generation,
+    ) -> BoxFuture<'_, Result<(), Error>> {
+        async move {
+            let result = self.inner.commit(position, generation).await;
+            if let Err(error) = &result {
+                self.metrics.failed(self.topic, error);
+            }
+            result
+        }
+        .boxed()
+    }
+}
+
+impl Drop for MeteredSubscription {
+    fn drop(&mut self) {
+        let (topic, group) = (self.topic, &self.group);
+        lock(&self.progress).retain(|(t, g, _), _| (*t, &*g) != (topic, group));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 events are enough")]
+const fn float(number: u64) -> f64 {
+    number as f64
+}
