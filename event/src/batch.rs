@@ -172,6 +172,13 @@ impl Batch {
         self
     }
 
+    /// Gives each event its own id, in order; events beyond the end of `ids` have none.
+    #[must_use]
+    pub fn with_ids(mut self, ids: Vec<Option<EventId>>) -> Self {
+        self.origins = Origins::Each(ids);
+        self
+    }
+
     /// The id of the event at `index`, once the batch was appended to a log.
     #[must_use]
     pub fn id(&self, index: usize) -> Option<EventId> {

@@ -5,6 +5,8 @@
 //! not fit keeps its text. When a bound of [`crate::limits`] is reached the event loses what is
 //! above it and is tagged `truncated`; nothing here fails.
 
+mod copy;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 
