@@ -4,12 +4,18 @@
 //! that recognises it, and fills what every event has. It never fails: what it does not
 //! understand is kept in `event.original` and said in `tags`.
 
+mod fields;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::tz::TimeZone;
+use keng_event::json::JsonError;
 use keng_event::{BatchBuilder, Timestamp};
+
+use crate::syslog::{self, Defects, Header};
+use crate::dataset;
 
 /// One raw record and what is known about its arrival.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +101,9 @@ impl FromStr for Format {
 ///
 /// Before the dataset is asked, `event.original`, `keng.sender.*`, `log.syslog.*`, the time of
 /// the header and its defects (`tags`) are in the event. After it, `message`, `host.name`,
-/// `event.kind` and `event.dataset` (`generic`) are put where the dataset did not. A dataset that
-/// finds a better time than the header's calls [`crate::time::settle`].
+/// `event.kind`, `event.dataset` (`generic`) and, for those, `process.name` and `process.pid` are
+/// put where the dataset did not. A dataset that finds a better time than the header's calls
+/// [`crate::time::settle`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextRecord<'a> {
     /// The record as it was received.
@@ -141,8 +148,9 @@ impl TextRecord<'_> {
 
 /// A JSON record: the object's text, and the syslog header that stood before it, if any.
 ///
-/// Who fills what is as with [`TextRecord`]; the dataset fills in every member of the object and
-/// settles the time with [`crate::time::settle`].
+/// Who fills what is as with [`TextRecord`], but for `event.original`: an object that holds one of
+/// its own (it was parsed before, elsewhere) keeps it. The dataset fills in every member of the
+/// object and settles the time with [`crate::time::settle`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JsonRecord<'a> {
     /// The JSON object.
@@ -162,13 +170,166 @@ pub(crate) struct JsonRecord<'a> {
 pub struct Outcome {
     /// What it was read as: `rfc3164`, `rfc5424`, `json` or `raw`.
     pub format: &'static str,
-    /// Why it was kept raw, if it was.
+    /// Why it was kept raw, if it was: `malformed_json`, `bad_pri` or `no_header`.
     pub failure: Option<&'static str>,
 }
 
+impl Outcome {
+    const fn parsed(format: &'static str) -> Self {
+        Self { format, failure: None }
+    }
+
+    const fn kept_raw(format: &'static str, failure: &'static str) -> Self {
+        Self { format, failure: Some(failure) }
+    }
+}
+
+/// Tag of events that should have been JSON and are not.
+const MALFORMED_JSON: &str = "json.malformed";
+
 /// Appends exactly one event to `builder`, whatever the bytes are.
 pub fn record(received: &Received<'_>, builder: &mut BatchBuilder) -> Outcome {
-    let event = builder.event(received.at, received.at);
-    event.finish();
-    Outcome { format: "raw", failure: None }
+    let text = String::from_utf8_lossy(received.raw);
+    let text = syslog::trim(&text);
+    let looks_like_json = text.trim_ascii_start().starts_with('{');
+    match received.format {
+        Format::Raw => raw(received, text, builder),
+        Format::Json => json_or_raw(received, text, builder),
+        Format::Auto if looks_like_json => json_or_raw(received, text, builder),
+        Format::Auto | Format::Syslog => syslog_record(received, text, builder),
+    }
 }
+
+/// Appends one event if the record is a JSON object; otherwise `builder` is unchanged.
+///
+/// # Errors
+/// When it is not.
+pub fn json(received: &Received<'_>, builder: &mut BatchBuilder) -> Result<Outcome, JsonError> {
+    let text = String::from_utf8_lossy(received.raw);
+    json_record(received, syslog::trim(&text), None, builder)
+}
+
+fn json_or_raw(received: &Received<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
+    if let Ok(outcome) = json_record(received, text, None, builder) {
+        return outcome;
+    }
+    raw(received, text, builder);
+    Outcome::kept_raw("json", "malformed_json")
+}
+
+fn json_record(
+    received: &Received<'_>,
+    json: &str,
+    header: Option<(&TextRecord<'_>, &Header<'_>)>,
+    builder: &mut BatchBuilder,
+) -> Result<Outcome, JsonError> {
+    let Received { at, zone, sender, .. } = *received;
+    let mut event = builder.event(at, at);
+    let has_original = memchr::memmem::find(json.as_bytes(), b"\"original\"").is_some();
+    if !has_original {
+        event.original(received.raw);
+    }
+    fields::put_sender(&mut event, sender);
+    if let Some((record, header)) = header {
+        fields::put_header(&mut event, record, header);
+    }
+    let header = header.map(|(record, _)| record);
+    dataset::json(
+        &JsonRecord { json: json.as_bytes(), header, received: at, zone, sender },
+        &mut event,
+    )?;
+    if has_original {
+        fields::put_original(&mut event, received.raw);
+    }
+    if let Some(record) = header {
+        fields::complete_host(&mut event, record);
+    }
+    fields::complete(&mut event);
+    event.finish();
+    Ok(Outcome::parsed("json"))
+}
+
+/// A line without a header.
+fn raw(received: &Received<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
+    let header = Header { text, ..Header::default() };
+    let malformed = received.format != Format::Raw && text.trim_ascii_start().starts_with('{');
+    text_record(received, &header, malformed.then_some(MALFORMED_JSON), builder);
+    Outcome::parsed("raw")
+}
+
+fn syslog_record(received: &Received<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
+    let header = syslog::read(text);
+    if received.format == Format::Auto && !header.is_found() {
+        // Defects of a header that was never promised are told only where nothing else is known.
+        let known = text_record(received, &Header { text, ..header }, None, builder);
+        let outcome = Outcome::kept_raw("raw", "no_header");
+        return if known { Outcome::parsed("raw") } else { outcome };
+    }
+    let format = if header.version.is_some() { "rfc5424" } else { "rfc3164" };
+    // Structured logging over syslog: `app: {"key":…}`, with or without MITRE's CEE cookie.
+    let body = header.text.strip_prefix("@cee:").unwrap_or(header.text).trim_ascii_start();
+    if body.starts_with('{') {
+        let record = text_view(received, &header);
+        if json_record(received, body, Some((&record, &header)), builder).is_ok() {
+            return Outcome::parsed(format);
+        }
+    }
+    text_record(received, &header, None, builder);
+    match header {
+        Header { defects, .. } if defects.has(Defects::INVALID_PRI) => {
+            Outcome::kept_raw(format, "bad_pri")
+        }
+        _ if header.is_found() => Outcome::parsed(format),
+        _ => Outcome::kept_raw(format, "no_header"),
+    }
+}
+
+fn text_view<'a>(received: &Received<'a>, header: &Header<'a>) -> TextRecord<'a> {
+    TextRecord {
+        raw: received.raw,
+        text: header.text,
+        appname: header.appname,
+        procid: header.procid,
+        msgid: header.msgid,
+        hostname: header.hostname,
+        priority: header.priority,
+        time: header.stamp.and_then(|stamp| stamp.resolve(received.zone, received.at)),
+        structured_data: header.structured_data,
+        received: received.at,
+        zone: received.zone,
+        sender: received.sender,
+    }
+}
+
+/// Whether a dataset knew the record.
+fn text_record<'a>(
+    received: &Received<'a>,
+    header: &Header<'a>,
+    tag: Option<&str>,
+    builder: &mut BatchBuilder,
+) -> bool {
+    let record = text_view(received, header);
+    let mut event = builder.event(received.at, received.at);
+    event.original(received.raw);
+    fields::put_sender(&mut event, received.sender);
+    let has_header = header.is_found() || received.format == Format::Syslog;
+    if has_header {
+        fields::put_header(&mut event, &record, header);
+    }
+    if let Some(tag) = tag {
+        event.tag(tag);
+    }
+    dataset::text(&record, &mut event);
+    let known = fields::is_known(&event);
+    if !has_header && !known {
+        header.defects.tags().for_each(|tag| {
+            event.tag(tag);
+        });
+    }
+    fields::complete_text(&mut event, &record, known);
+    event.finish();
+    known
+}
+
+#[cfg(test)]
+mod tests;
