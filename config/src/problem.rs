@@ -1,0 +1,156 @@
+//! What is wrong with a configuration, where, and how to mend it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1, where it can be said.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub remedy: Option<String>,
+}
+
+/// Every mistake that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(crate) fn one(file: &Path, line: Option<usize>, message: String) -> Self {
+        Self(vec![Problem { file: file.to_owned(), line, message, remedy: None }])
+    }
+
+    pub(crate) fn of(file: &Path, messages: Vec<String>) -> Self {
+        let problem = |message| Problem { file: file.to_owned(), line: None, message, remedy: None };
+        Self(messages.into_iter().map(problem).collect())
+    }
+
+    pub(crate) fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The mistakes in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+impl Problem {
+    /// From what the TOML reader says; of an unknown name, the nearest known one becomes the
+    /// remedy.
+    pub(crate) fn of_toml(file: &Path, line: Option<usize>, message: &str) -> Self {
+        let (message, remedy) = match unknown_name(message) {
+            Some((unknown, known)) => {
+                let message = format!("there is no setting or value `{unknown}` here");
+                (message, Some(suggest(&unknown, &known)))
+            }
+            None => (message.trim().to_owned(), None),
+        };
+        Self { file: file.to_owned(), line, message, remedy }
+    }
+}
+
+/// Takes serde's "unknown field `x`, expected one of `a`, `b`" apart.
+fn unknown_name(message: &str) -> Option<(String, Vec<String>)> {
+    let rest = message
+        .strip_prefix("unknown field `")
+        .or_else(|| message.strip_prefix("unknown variant `"))?;
+    let (unknown, rest) = rest.split_once('`')?;
+    let known = rest.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    Some((unknown.to_owned(), known))
+}
+
+fn suggest(unknown: &str, known: &[String]) -> String {
+    let nearest = known.iter().min_by_key(|name| distance(unknown, name));
+    match nearest {
+        Some(name) if distance(unknown, name) <= unknown.len().max(3) / 2 => {
+            format!("did you mean `{name}`?")
+        }
+        _ => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein distance with transpositions of neighbours (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for (i, from) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let at = |rows: &[Vec<usize>], up: usize, column: usize| {
+                let index = rows.len().checked_sub(up)?;
+                rows.get(index)?.get(column).copied()
+            };
+            let substitute = at(&rows, 1, j).unwrap_or(usize::MAX - 1) + usize::from(from != to);
+            let delete = at(&rows, 1, j + 1).unwrap_or(usize::MAX - 1) + 1;
+            let insert = row.last().copied().unwrap_or(usize::MAX - 1) + 1;
+            let mut best = substitute.min(delete).min(insert);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
+            if swapped && let Some(before) = at(&rows, 2, j - 1) {
+                best = best.min(before + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows.last().and_then(|row| row.last()).copied().unwrap_or(usize::MAX)
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_edits() {
+        assert_eq!(distance("lgo", "log"), 1);
+        assert_eq!(distance("listen", "listen"), 0);
+        assert_eq!(distance("disc", "disk"), 1);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn a_far_name_gets_the_list_instead() {
+        let known = ["listen".to_owned(), "tls_key".to_owned()];
+        assert_eq!(suggest("qqqqqqqqqq", &known), "known here: listen, tls_key");
+        assert_eq!(suggest("listn", &known), "did you mean `listen`?");
+    }
+}

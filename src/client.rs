@@ -1,0 +1,184 @@
+//! Talking to a running node over HTTP: address, token, trust, errors.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::exit::{Exit, Failure};
+
+/// Which node to ask, and as whom.
+#[derive(Clone, Debug, Args)]
+pub struct Remote {
+    /// Address of the node
+    #[arg(long, default_value = "http://127.0.0.1:8642", global = true)]
+    pub url: String,
+    /// Bearer token, read from this file [default: DATA/local-admin.token of the node here]
+    #[arg(long, global = true)]
+    token_file: Option<PathBuf>,
+    /// Data directory of the node on this machine, where the local token lies
+    #[arg(long, default_value = "data", global = true)]
+    data: PathBuf,
+    /// Certificate authority (PEM) to trust besides those of this machine
+    #[arg(long, global = true)]
+    ca: Option<PathBuf>,
+}
+
+/// A connection to a node.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Remote {
+    /// Reads token and trust.
+    ///
+    /// # Errors
+    /// When a file that was named cannot be read.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        let token = match &self.token_file {
+            Some(path) => Some(token_from(path)?),
+            // Without the file the node will say that it wants a token, and how to get one.
+            None => token_from(&self.data.join("local-admin.token")).ok(),
+        };
+        let base = self.url.trim_end_matches('/').to_owned();
+        Ok(Client { http: http(self.ca.as_deref())?, base, token })
+    }
+}
+
+impl Client {
+    /// Asks with GET.
+    ///
+    /// # Errors
+    /// When the node cannot be reached or refuses; the message is the node's own.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.json(self.http.get(format!("{}{path}", self.base))).await
+    }
+
+    /// Asks with POST.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
+        self.json(self.http.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    /// Asks with DELETE.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(self.http.delete(format!("{}{path}", self.base))).await.map(drop)
+    }
+
+    /// Opens a stream of server-sent events.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.send(request.header("accept", "text/event-stream")).await
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> anyhow::Result<T> {
+        let answer = self.send(request.timeout(Duration::from_secs(120))).await?;
+        let body = answer.bytes().await.context("reading the node's answer")?;
+        serde_json::from_slice(&body).context("the node's answer is not what was expected")
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(|error| {
+            let reason = std::error::Error::source(&error).map_or(String::new(), |s| format!(": {s}"));
+            Failure::new(
+                Exit::Unavailable,
+                format!("no answer from {}{reason}: is `keng run` running there?", self.base),
+            )
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = answer.bytes().await.unwrap_or_default();
+        Err(refusal(status.as_u16(), &serde_json::from_slice(&body).unwrap_or_default()))
+    }
+}
+
+/// The node's problem document (RFC 9457) as one message.
+fn refusal(status: u16, problem: &Value) -> anyhow::Error {
+    let part = |name: &str| problem.get(name).and_then(Value::as_str);
+    let mut message = match (part("detail"), part("title")) {
+        (Some(detail), _) => detail.to_owned(),
+        (None, Some(title)) => title.to_owned(),
+        (None, None) => format!("the node answered with status {status}"),
+    };
+    if let Some(hint) = part("hint") {
+        message = format!("{message}\n  hint: {hint}");
+    }
+    let exit = match status {
+        400 | 404 | 409 | 413 | 422 => Exit::Invalid,
+        _ => Exit::Unavailable,
+    };
+    Failure::new(exit, message)
+}
+
+/// The first line of a token file.
+///
+/// # Errors
+/// When it cannot be read or is empty.
+pub fn token_from(path: &Path) -> anyhow::Result<String> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("reading token {}", path.display()))?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    anyhow::ensure!(!token.is_empty(), "{} holds no token", path.display());
+    Ok(token.to_owned())
+}
+
+/// An HTTP client that trusts this machine's authorities and `ca`.
+///
+/// # Errors
+/// When `ca` cannot be read.
+pub fn http(ca: Option<&Path>) -> anyhow::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(10));
+    if let Some(path) = ca {
+        let pem = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let certificate = reqwest::Certificate::from_pem(&pem)
+            .with_context(|| format!("{} is no PEM certificate", path.display()))?;
+        builder = builder.tls_certs_merge([certificate]);
+    }
+    builder.build().context("setting up the HTTP client")
+}
+
+/// A TLS client configuration that trusts only `ca`, or nothing without it.
+///
+/// # Errors
+/// When `ca` cannot be read.
+pub fn tls(ca: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(path) = ca {
+        for certificate in CertificateDer::pem_file_iter(path)
+            .with_context(|| format!("reading {}", path.display()))?
+        {
+            let certificate =
+                certificate.with_context(|| format!("{} is no PEM certificate", path.display()))?;
+            roots.add(certificate).with_context(|| format!("trusting {}", path.display()))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("setting up TLS")?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,181 @@
+//! How a batch of events rides on the bus: the one place that knows both sides.
+//!
+//! The embedded log stores batch bytes as they are. A Kafka message is one event as ECS JSON,
+//! keyed by the host that it speaks of, so that every consumer in the field can read the topic;
+//! its price is one rendering and one parse per event and reader. A message that somebody else
+//! put on the topic and that is no JSON event becomes an event that keeps it raw: nothing on the
+//! road is skipped in silence.
+
+use anyhow::Context;
+use bytes::Bytes;
+use keng_bus::{Delivered, Position, Record};
+use keng_event::{Batch, BatchBuilder, EventId, EventRef, JsonError, Timestamp, field, read_event};
+
+/// Tag of events that were kept raw because they are no JSON event.
+const UNDECODABLE: &str = "undecodable";
+
+/// Which form events have on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// One record per batch, [`Batch::encode`].
+    BatchBytes,
+    /// One record per event, ECS JSON.
+    Json,
+}
+
+/// Events of one partition and the position after them.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The events, with their ids.
+    pub batch: Batch,
+    /// Where the next event will be.
+    pub end: Position,
+    /// When the last of them was appended.
+    pub appended_at: Timestamp,
+}
+
+impl Codec {
+    /// The records that carry `batch`.
+    #[must_use]
+    pub fn encode(self, batch: &Batch) -> Vec<Record> {
+        match self {
+            Self::BatchBytes => {
+                let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+                vec![Record { key: Bytes::new(), value: batch.encode().into(), count }]
+            }
+            Self::Json => batch.iter().map(json_record).collect(),
+        }
+    }
+
+    /// The events of consecutive records of one partition, in order.
+    ///
+    /// # Errors
+    /// When a record of batch bytes is damaged; the records before it are lost to the caller
+    /// too, so that nothing is dealt with out of order.
+    pub fn decode(self, records: &[Delivered]) -> anyhow::Result<Vec<Decoded>> {
+        match self {
+            Self::BatchBytes => records.iter().map(decode_batch).collect(),
+            Self::Json => Ok(decode_json(records).into_iter().collect()),
+        }
+    }
+}
+
+fn json_record(event: EventRef<'_>) -> Record {
+    let key = event
+        .get("host.name")
+        .or_else(|| event.get("keng.sender.ip"))
+        .map(|value| value.to_text().into_owned())
+        .unwrap_or_default();
+    Record { key: key.into(), value: event.to_json().into(), count: 1 }
+}
+
+fn decode_batch(record: &Delivered) -> anyhow::Result<Decoded> {
+    let batch = Batch::decode(&record.value).with_context(|| {
+        let Position { partition, offset, .. } = record.position;
+        format!("reading the batch at partition {partition}, offset {offset}")
+    })?;
+    Ok(Decoded {
+        batch: batch.with_origin(id_at(record.position)),
+        end: record.end(),
+        appended_at: Timestamp::from_millis(record.appended_at_ms),
+    })
+}
+
+fn decode_json(records: &[Delivered]) -> Option<Decoded> {
+    let last = records.last()?;
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let received = Timestamp::from_millis(record.appended_at_ms);
+        let id = id_at(record.position);
+        if let Err(error) = read_event(&record.value, received, Some(id), &mut builder) {
+            keep_raw(&record.value, received, id, &error, &mut builder);
+        }
+    }
+    Some(Decoded {
+        batch: builder.finish(),
+        end: last.end(),
+        appended_at: Timestamp::from_millis(last.appended_at_ms),
+    })
+}
+
+fn keep_raw(
+    value: &[u8],
+    received: Timestamp,
+    id: EventId,
+    error: &JsonError,
+    builder: &mut BatchBuilder,
+) {
+    let mut event = builder.event(received, received);
+    event
+        .set_id(id)
+        .original(value)
+        .put(field::EVENT_DATASET, "generic")
+        .put(field::ERROR_MESSAGE, error.to_string().as_str())
+        .tag(UNDECODABLE);
+    event.finish();
+}
+
+/// The id that an event has by lying at `position`.
+#[must_use]
+pub fn id_at(position: Position) -> EventId {
+    EventId { epoch: position.epoch.0, partition: position.partition, offset: position.offset }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keng_bus::Epoch;
+
+    fn deliver(records: Vec<Record>) -> Vec<Delivered> {
+        let mut offset = 5;
+        let place = |record: Record| {
+            let position = Position { epoch: Epoch(9), partition: 2, offset };
+            offset += u64::from(record.count);
+            let Record { key, value, count } = record;
+            Delivered { position, key, value, count, appended_at_ms: 1_000 }
+        };
+        records.into_iter().map(place).collect()
+    }
+
+    fn two_events() -> Batch {
+        let mut builder = BatchBuilder::new();
+        for host in ["đà-nẵng-1", "huế-2"] {
+            let mut event = builder.event(Timestamp::from_seconds(7), Timestamp::from_seconds(8));
+            event.put(field::HOST_NAME, host).original(host.as_bytes());
+            event.finish();
+        }
+        builder.finish()
+    }
+
+    fn rendered(decoded: &[Decoded]) -> Vec<String> {
+        decoded.iter().flat_map(|d| d.batch.iter().map(EventRef::to_json)).collect()
+    }
+
+    #[test]
+    fn both_forms_carry_the_same_events() {
+        let batch = two_events();
+        let bytes = Codec::BatchBytes.decode(&deliver(Codec::BatchBytes.encode(&batch))).unwrap();
+        let json = Codec::Json.decode(&deliver(Codec::Json.encode(&batch))).unwrap();
+        assert_eq!(rendered(&bytes), rendered(&json));
+        assert_eq!(bytes[0].end, json[0].end);
+        assert_eq!(json[0].batch.id(1).unwrap().to_string(), "9-2-6");
+    }
+
+    #[test]
+    fn a_foreign_message_is_kept() {
+        let value = Bytes::from_static(b"<13>no json");
+        let decoded = Codec::Json
+            .decode(&deliver(vec![Record { key: Bytes::new(), value, count: 1 }]))
+            .unwrap();
+        let json = &rendered(&decoded)[0];
+        assert!(json.contains("<13>no json") && json.contains("undecodable"), "{json}");
+    }
+
+    #[test]
+    fn a_damaged_batch_is_named() {
+        let value = Bytes::from_static(b"KEB1 damaged");
+        let records = deliver(vec![Record { key: Bytes::new(), value, count: 1 }]);
+        let error = Codec::BatchBytes.decode(&records).unwrap_err();
+        assert!(error.to_string().contains("partition 2, offset 5"), "{error}");
+    }
+}

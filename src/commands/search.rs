@@ -1,0 +1,127 @@
+//! `keng search`: asks a running node and prints what it found.
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::client::Remote;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Arguments of `keng search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// Query, for example: event.outcome:failure source.ip:203.0.113.0/24 "đăng nhập"
+    #[arg(default_value = "*")]
+    query: String,
+    /// Earliest event time: RFC 3339, now-1h, now/d
+    #[arg(long)]
+    from: Option<String>,
+    /// Latest event time, not included
+    #[arg(long)]
+    to: Option<String>,
+    /// Most events to print; more than one page is fetched as needed
+    #[arg(long, default_value_t = 50)]
+    limit: u64,
+    /// Which events come first
+    #[arg(long, default_value = "newest")]
+    sort: Sort,
+    /// Print only how many events match
+    #[arg(long)]
+    count: bool,
+    /// Exit with 1 if nothing matches
+    #[arg(long)]
+    fail_empty: bool,
+    /// Print NDJSON even on a terminal
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sort {
+    Newest,
+    Oldest,
+}
+
+/// Events asked for at once.
+const PAGE: u64 = 1_000;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the node cannot be reached or the query is invalid; the message points at the place.
+pub async fn run(arguments: Search) -> anyhow::Result<Exit> {
+    let client = arguments.remote.client()?;
+    let sort = match arguments.sort {
+        Sort::Newest => "newest",
+        Sort::Oldest => "oldest",
+    };
+    let people = output::for_people(arguments.json);
+    let mut left = if arguments.count { 0 } else { arguments.limit };
+    let mut cursor = Value::Null;
+    loop {
+        let mut body = json!({"query": arguments.query, "limit": left.min(PAGE), "sort": sort});
+        for (name, value) in [("from", &arguments.from), ("to", &arguments.to)] {
+            if let Some(value) = value {
+                body[name] = json!(value);
+            }
+        }
+        if cursor.is_string() {
+            body["cursor"] = cursor;
+        }
+        let answer: Value = client
+            .post("/api/v1/search", &body)
+            .await
+            .map_err(|error| point_at(&arguments.query, error))?;
+        let hits = answer["hits"].as_array().cloned().unwrap_or_default();
+        for hit in &hits {
+            if people { print_hit(hit)? } else { output::json_line(hit)? }
+        }
+        left = left.saturating_sub(hits.len() as u64);
+        cursor = answer["cursor"].clone();
+        if left == 0 || hits.is_empty() || !cursor.is_string() {
+            return conclude(&arguments, &answer);
+        }
+    }
+}
+
+fn conclude(arguments: &Search, answer: &Value) -> anyhow::Result<Exit> {
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        output::note(&format!("warning: {}", warning["message"].as_str().unwrap_or_default()));
+        if let Some(hint) = warning["hint"].as_str() {
+            output::note(&format!("  hint: {hint}"));
+        }
+    }
+    let total = answer["total"]["value"].as_u64().unwrap_or_default();
+    let more = if answer["total"]["relation"] == "gte" { "at least " } else { "" };
+    if arguments.count {
+        output::line(&total.to_string())?;
+    } else {
+        output::note(&format!("{more}{total} events match, {} ms", answer["took_ms"]));
+    }
+    match (answer["complete"] == json!(false), total == 0 && arguments.fail_empty) {
+        (true, _) => Ok(Exit::Partial),
+        (false, true) => Ok(Exit::Finding),
+        (false, false) => Ok(Exit::Fine),
+    }
+}
+
+/// One event as a person reads it: when, where, what.
+fn print_hit(hit: &Value) -> anyhow::Result<()> {
+    let text = |pointer: &str| hit.pointer(pointer).and_then(Value::as_str);
+    let host = text("/host/name").or_else(|| text("/keng/sender/ip")).unwrap_or("-");
+    let dataset = text("/event/dataset").unwrap_or("-");
+    let what = text("/message").or_else(|| text("/event/original")).unwrap_or("-");
+    let when = text("/@timestamp").unwrap_or("-");
+    output::line(&format!("{when}  {}  {dataset}  {}", output::safe(host), output::safe(what)))
+}
+
+/// Shows the query with a mark under the place that the node complains about.
+fn point_at(query: &str, error: anyhow::Error) -> anyhow::Error {
+    let exit = crate::exit::exit_of(&error);
+    match exit {
+        Exit::Invalid => Failure::new(exit, format!("{error}\n  query: {query}")),
+        _ => error,
+    }
+}

@@ -1,0 +1,82 @@
+//! What commands print: data on standard output, everything else on standard error.
+//!
+//! Text that came from a log is shown with its control characters escaped, so that no event can
+//! drive somebody's terminal.
+
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// Whether to print tables for a person (`true`) or NDJSON for a program.
+#[must_use]
+pub fn for_people(json: bool) -> bool {
+    !json && std::io::stdout().is_terminal()
+}
+
+/// Prints one line of data.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").context("writing to standard output")
+}
+
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string(value).context("rendering JSON")?)
+}
+
+/// Prints a note for the user.
+pub fn note(text: &str) {
+    // There is nobody to tell when standard error is closed.
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// Text from a log as a terminal may show it: control characters become `\u{..}`.
+#[must_use]
+pub fn safe(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |character: char| match character {
+        '\t' => " ".to_owned(),
+        control if control.is_control() => control.escape_default().to_string(),
+        other => other.to_string(),
+    };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+/// Prints rows under headings, columns aligned; the last column is not padded.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(safe(cell).chars().count());
+        }
+    }
+    let render = |cells: Vec<Cow<'_, str>>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    line(&render(headings.iter().map(|heading| Cow::Borrowed(*heading)).collect()))?;
+    rows.iter().try_for_each(|row| line(&render(row.iter().map(|cell| safe(cell)).collect())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_log_text_drives_the_terminal() {
+        assert_eq!(safe("a\x1b[31mb\nc\u{9b}d"), "a\\u{1b}[31mb\\nc\\u{9b}d");
+        assert_eq!(safe("tiếng Việt"), "tiếng Việt");
+    }
+}

@@ -1,0 +1,181 @@
+//! The one loop that all stages share: read, hand over, publish what comes back, commit.
+//!
+//! A stage is a plain synchronous thing ([`Stage`]); at-least-once, ordering, drain and shutdown
+//! are written here, once. Progress is committed to the bus only after the stage says that its
+//! effects are durable, and what a stage publishes is durable before it is asked for that.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::try_join_all;
+use keng_bus::{
+    Bus, Delivered, Delivery, Generation, Group, Position, Positions, Record, Subscription, Topic,
+};
+use keng_event::{Clock, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// How often a stage is told the time when nothing arrives.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long the head of the log must stay quiet for a stopping stage to have drained it.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// What a stage does with the records of its topic. Everything here may block.
+pub trait Stage: Send + 'static {
+    /// The group it reads as, and its name in logs.
+    fn name(&self) -> &'static str;
+
+    /// What it reads.
+    fn topic(&self) -> Topic;
+
+    /// Where its own store says that it stands.
+    fn positions(&self) -> Positions;
+
+    /// Deals with consecutive records of one partition; returns what is to be published.
+    fn handle(&mut self, records: &[Delivered]) -> anyhow::Result<Vec<Record>>;
+
+    /// Time passes. `at_head`: everything that was durable has been handled. Returns what is to
+    /// be published.
+    fn tick(&mut self, now: Timestamp, at_head: bool) -> anyhow::Result<Vec<Record>>;
+
+    /// Makes effects durable if it is time to (or `force`), and returns the positions that may
+    /// be committed because of it. Called only when everything returned before is published.
+    fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>>;
+
+    /// The partition now belongs to another reader: forget what is not durable of it.
+    fn revoked(&mut self, partition: u32);
+
+    /// Records that this reader never saw are gone for good.
+    fn lost(&mut self, what: &Delivery);
+}
+
+/// What the loop needs besides the stage.
+#[derive(Clone)]
+pub struct Road {
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the stages publish.
+    pub out: Topic,
+    /// Told to drain and end.
+    pub stop: CancellationToken,
+}
+
+/// Runs `stage` until `road.stop` is cancelled and the log is drained.
+///
+/// # Errors
+/// When the bus or the stage fails for good; the node then stops, because a stage that silently
+/// stands still is worse than a process that restarts.
+pub async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()> {
+    let name = stage.name();
+    let subscription = road
+        .bus
+        .subscribe(stage.topic(), Group::from(name), stage.positions())
+        .await
+        .with_context(|| format!("stage {name}: subscribing"))?;
+    let mut reading = Reading { subscription, generations: BTreeMap::new() };
+    loop {
+        let stopping = road.stop.is_cancelled();
+        let wait = if stopping { QUIET } else { TICK };
+        let next = tokio::select! {
+            // A stopping stage keeps reading until the log is quiet.
+            () = road.stop.cancelled(), if !stopping => continue,
+            next = tokio::time::timeout(wait, reading.subscription.next()) => next,
+        };
+        let (published, at_head) = match next {
+            Ok(delivery) => {
+                let delivery = delivery.with_context(|| format!("stage {name}: reading"))?;
+                (reading.deal_with(&mut stage, delivery)?, false)
+            }
+            Err(_elapsed) => (Vec::new(), true),
+        };
+        publish(&road, published).await?;
+        let now = road.clock.now();
+        let published = tokio::task::block_in_place(|| stage.tick(now, at_head))
+            .with_context(|| format!("stage {name}: as time passes"))?;
+        publish(&road, published).await?;
+        let ending = stopping && at_head;
+        let durable = tokio::task::block_in_place(|| stage.checkpoint(now, ending))
+            .with_context(|| format!("stage {name}: making its work durable"))?;
+        reading.commit(name, durable).await?;
+        if ending {
+            tracing::debug!(stage = name, "drained");
+            return Ok(());
+        }
+    }
+}
+
+async fn publish(road: &Road, records: Vec<Record>) -> anyhow::Result<()> {
+    // Published in order; one wait for all of them.
+    let durable = records.into_iter().map(|record| publish_patiently(road, record));
+    try_join_all(durable).await.map(drop)
+}
+
+/// A full topic is a reason to wait, not to lose a finding.
+async fn publish_patiently(road: &Road, record: Record) -> anyhow::Result<()> {
+    loop {
+        match road.bus.publish(road.out, record.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error @ keng_bus::Error::Full { .. }) => {
+                tracing::error!(%error, "waiting to publish");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error).context("publishing what a stage found"),
+        }
+    }
+}
+
+/// A subscription and the assignment that its commits belong to.
+struct Reading {
+    subscription: Box<dyn Subscription>,
+    generations: BTreeMap<u32, Generation>,
+}
+
+impl Reading {
+    fn deal_with(
+        &mut self,
+        stage: &mut impl Stage,
+        delivery: Delivery,
+    ) -> anyhow::Result<Vec<Record>> {
+        let name = stage.name();
+        match delivery {
+            Delivery::Records(records) => {
+                tokio::task::block_in_place(|| stage.handle(&records))
+                    .with_context(|| format!("stage {name}: dealing with records"))
+            }
+            Delivery::Assigned { from, generation } => {
+                tracing::info!(stage = name, partition = from.partition, offset = from.offset, "reading");
+                self.generations.insert(from.partition, generation);
+                Ok(Vec::new())
+            }
+            Delivery::Revoked { partition } => {
+                tracing::info!(stage = name, partition, "partition given up");
+                self.generations.remove(&partition);
+                stage.revoked(partition);
+                Ok(Vec::new())
+            }
+            lost @ (Delivery::Gap { .. } | Delivery::EpochChanged { .. }) => {
+                tracing::error!(stage = name, ?lost, "records are gone that this stage never saw");
+                stage.lost(&lost);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn commit(&mut self, name: &str, durable: Vec<Position>) -> anyhow::Result<()> {
+        for position in durable {
+            let Some(generation) = self.generations.get(&position.partition) else { continue };
+            match self.subscription.commit(position, *generation).await {
+                // The next reader begins where its own store stands; nothing is lost.
+                Ok(()) | Err(keng_bus::Error::Revoked { .. }) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("stage {name}: committing"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Findings → alerts: each finding is applied in the desk's own transaction, which knows repeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keng_alerting::Desk;
+use keng_bus::{Delivered, Delivery, Position, Positions, Record, Topic};
+use keng_event::{Finding, Timestamp};
+use tokio::runtime::Handle;
+
+use crate::stage::Stage;
+
+/// Pause before a store that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The stage that feeds the alert desk.
+#[derive(Debug)]
+pub struct AlertStage {
+    desk: Arc<Desk>,
+    runtime: Handle,
+    done: std::collections::BTreeMap<u32, Position>,
+}
+
+impl AlertStage {
+    /// A stage that applies findings to `desk`, whose futures run on `runtime`.
+    #[must_use]
+    pub fn new(desk: Arc<Desk>, runtime: Handle) -> Self {
+        Self { desk, runtime, done: std::collections::BTreeMap::new() }
+    }
+}
+
+impl Stage for AlertStage {
+    fn name(&self) -> &'static str {
+        "alerting"
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Findings
+    }
+
+    fn positions(&self) -> Positions {
+        keng_bus::committed()
+    }
+
+    fn handle(&mut self, records: &[Delivered]) -> anyhow::Result<Vec<Record>> {
+        let decode = |record: &Delivered| match Finding::decode(&record.value) {
+            Ok(finding) => Some(finding),
+            Err(error) => {
+                let at = record.position;
+                tracing::error!(%error, partition = at.partition, offset = at.offset, "no finding");
+                None
+            }
+        };
+        let findings: Vec<Finding> = records.iter().filter_map(decode).collect();
+        // A call that waits for a full disk is better than one that is never made.
+        while let Err(error) = self.runtime.block_on(self.desk.apply(&findings)) {
+            tracing::error!(%error, "the alert store failed; trying again");
+            std::thread::sleep(RETRY);
+        }
+        if let Some(last) = records.last() {
+            self.done.insert(last.position.partition, last.end());
+        }
+        Ok(Vec::new())
+    }
+
+    fn tick(&mut self, _now: Timestamp, _at_head: bool) -> anyhow::Result<Vec<Record>> {
+        Ok(Vec::new())
+    }
+
+    fn checkpoint(&mut self, _now: Timestamp, _force: bool) -> anyhow::Result<Vec<Position>> {
+        Ok(std::mem::take(&mut self.done).into_values().collect())
+    }
+
+    fn revoked(&mut self, partition: u32) {
+        self.done.remove(&partition);
+    }
+
+    fn lost(&mut self, _what: &Delivery) {}
+}

@@ -1,0 +1,147 @@
+//! Events → findings. The state of correlation rules is kept in one file together with the
+//! positions that it belongs to; a crash replays from there and finds the same findings again,
+//! under the same ids.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use keng_api::CurrentRules;
+use keng_bus::{Delivered, Delivery, Position, Positions, Record, Topic};
+use keng_event::{Clock, Finding, Timestamp};
+use keng_rules_engine::Engine;
+use tokio::sync::watch;
+
+use crate::codec::Codec;
+use crate::stage::Stage;
+
+/// How often the state is written down. What a crash repeats is at most this much.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
+
+/// How far behind the clock time is moved at a quiet head, so that records which are on their
+/// way are not overtaken.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The stage that evaluates rules.
+#[derive(Debug)]
+pub struct RulesStage {
+    engine: Engine,
+    codec: Codec,
+    clock: Arc<dyn Clock>,
+    rules: watch::Receiver<CurrentRules>,
+    state_file: PathBuf,
+    /// Where the stored state stands, asked for when partitions are assigned.
+    stored: Arc<BTreeMap<u32, Position>>,
+    /// How far evaluation has come.
+    reached: BTreeMap<u32, Position>,
+    changed: bool,
+    next_snapshot: Timestamp,
+}
+
+impl RulesStage {
+    /// A stage that takes up the state in `state_file` if there is one, and changes its rules
+    /// whenever `rules` does.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read. A damaged file is set aside and said in the
+    /// log: correlation then begins anew, from what the bus still holds uncommitted.
+    pub fn new(
+        mut engine: Engine,
+        codec: Codec,
+        clock: Arc<dyn Clock>,
+        rules: watch::Receiver<CurrentRules>,
+        state_file: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let mut stored = BTreeMap::new();
+        if let Some((positions, snapshot)) = state::load(&state_file)? {
+            match engine.restore(&snapshot) {
+                Ok(()) => stored = positions,
+                Err(error) => state::set_aside(&state_file, &error)?,
+            }
+        }
+        Ok(Self {
+            engine,
+            codec,
+            clock,
+            rules,
+            state_file,
+            reached: stored.clone(),
+            stored: Arc::new(stored),
+            changed: false,
+            next_snapshot: Timestamp::EPOCH,
+        })
+    }
+}
+
+fn records(findings: &[Finding]) -> Vec<Record> {
+    // One key per rule keeps the findings of an alert in order.
+    let record = |finding: &Finding| Record {
+        key: Bytes::copy_from_slice(finding.rule.id.as_bytes()),
+        value: finding.encode().into(),
+        count: 1,
+    };
+    findings.iter().map(record).collect()
+}
+
+impl Stage for RulesStage {
+    fn name(&self) -> &'static str {
+        "rules"
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Events
+    }
+
+    fn positions(&self) -> Positions {
+        let stored = Arc::clone(&self.stored);
+        Arc::new(move |partition| stored.get(&partition).copied())
+    }
+
+    fn handle(&mut self, delivered: &[Delivered]) -> anyhow::Result<Vec<Record>> {
+        let mut found = Vec::new();
+        for decoded in self.codec.decode(delivered)? {
+            let start = self.clock.elapsed();
+            found.extend(self.engine.evaluate(&decoded.batch));
+            let took = self.clock.elapsed().saturating_sub(start);
+            self.engine.metrics().evaluation_duration.observe(took.as_secs_f64());
+            self.reached.insert(decoded.end.partition, decoded.end);
+            self.changed = true;
+        }
+        Ok(records(&found))
+    }
+
+    fn tick(&mut self, now: Timestamp, at_head: bool) -> anyhow::Result<Vec<Record>> {
+        if self.rules.has_changed().unwrap_or(false) {
+            let rules = Arc::clone(&self.rules.borrow_and_update().rules);
+            self.engine.replace(rules);
+        }
+        let found = if at_head { self.engine.advance(now.minus(GRACE)) } else { Vec::new() };
+        Ok(records(&found))
+    }
+
+    fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>> {
+        if !self.changed || (now < self.next_snapshot && !force) {
+            return Ok(Vec::new());
+        }
+        state::save(&self.state_file, &self.reached, &self.engine.snapshot())
+            .with_context(|| format!("writing {}", self.state_file.display()))?;
+        self.changed = false;
+        self.next_snapshot = now.plus(SNAPSHOT_EVERY);
+        Ok(self.reached.values().copied().collect())
+    }
+
+    fn revoked(&mut self, partition: u32) {
+        self.reached.remove(&partition);
+    }
+
+    fn lost(&mut self, what: &Delivery) {
+        if let Delivery::EpochChanged { now, .. } = what {
+            self.reached.remove(&now.partition);
+        }
+    }
+}
