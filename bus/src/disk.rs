@@ -33,7 +33,10 @@ use crate::{
     Subscription, Topic, WhenFull,
 };
 
-pub use inspect::{Check, Damage, GroupPosition, LogReport, PartitionReport, check, export, list};
+pub use inspect::{
+    Check, DAMAGES_LISTED_MAX, Damage, GroupPosition, LogReport, PartitionReport, check, export,
+    list,
+};
 use log::Handle;
 
 /// Most partitions of a topic. Each takes a table in memory and open files; a single node gains

@@ -262,9 +262,8 @@ impl MemoryLog {
         let first = partition.records.partition_point(|record| record.end().offset <= from);
         let mut bytes = 0_usize;
         let records = partition.records.iter().skip(first).take_while(|record| {
-            let fits = bytes == 0 || bytes.saturating_add(record.value.len()) <= max_bytes;
-            bytes = bytes.saturating_add(record.key.len()).saturating_add(record.value.len());
-            bytes = bytes.max(1);
+            let fits = bytes < max_bytes.max(1);
+            bytes = bytes.saturating_add(record.value.len());
             fits
         });
         Page::Records(records.cloned().collect())

@@ -1,0 +1,245 @@
+//! Opening a log: creating it, or finding out what is there.
+//!
+//! Nothing is read but the edges of each segment, so that opening takes as long for a large log
+//! as for a small one. There is no index file whose loss would lose data: segments say by their
+//! names where they begin, entries by their keys where they end.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{OnceLock, RwLock};
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tokio::sync::watch;
+
+use super::log::{Log, Partition};
+use super::segment::{Segment, parse_name};
+use super::{Config, JOURNAL_BYTES_MAX};
+use crate::group::Members;
+use crate::{BusMetrics, Epoch, Error, Group, Now, Topic};
+
+/// Version of the layout, kept in the log.
+const FORMAT: u32 = 1;
+
+/// Threads that write segments out and keep their tables in order.
+const WORKERS: usize = 2;
+
+/// Blocks in memory. Readers follow the writer and are served from what is not yet written out;
+/// only one that lags reads tables, once.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Where a topic's log lies.
+pub(super) fn path_of(dir: &Path, topic: Topic) -> PathBuf {
+    dir.join(topic.as_str())
+}
+
+/// Key of a group's position.
+pub(super) fn position_key(group: &Group, partition: u32) -> Vec<u8> {
+    let mut key = b"position/".to_vec();
+    key.extend(partition.to_be_bytes());
+    key.extend(group.0.as_bytes());
+    key
+}
+
+impl Log {
+    /// Opens the log of `topic` in `dir`. Without `config`, one that exists, as it is.
+    pub(super) fn open(
+        topic: Topic,
+        dir: &Path,
+        config: Option<&Config>,
+        now: &Now,
+        metrics: &BusMetrics,
+    ) -> Result<Self, Error> {
+        let path = path_of(dir, topic);
+        let database = database(&path).map_err(|error| storage(&path, error))?;
+        let required = config.map(|config| config.required.as_slice()).unwrap_or_default();
+        let required = required.iter().filter(|(of, _)| *of == topic);
+        let required = required.map(|(_, group)| group.clone()).collect();
+        let opened = (|| {
+            let meta = database.keyspace("meta", KeyspaceCreateOptions::default)?;
+            let (epoch, count) = identity(&database, &meta, config)?;
+            let committed = positions(&meta)?;
+            let partitions = partitions(&database, count, &committed)?;
+            Ok((meta, epoch, committed, partitions))
+        })();
+        let (meta, epoch, committed, partitions) = opened.map_err(|error| storage(&path, error))?;
+        let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
+        if let Some(config) = config
+            && config.partitions != count
+        {
+            let wanted = config.partitions;
+            return Err(Error::Config(format!(
+                "the log at {} has {count} partitions, not {wanted}: leave the number as it is",
+                path.display()
+            )));
+        }
+        Ok(Self {
+            topic,
+            path,
+            epoch,
+            database,
+            meta,
+            partitions: partitions.into_iter().map(RwLock::new).collect(),
+            committed: RwLock::new(committed),
+            required,
+            members: Members::default(),
+            changes: watch::Sender::new(()),
+            failure: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            now: now.clone(),
+            metrics: metrics.clone(),
+        })
+    }
+}
+
+/// What opening can meet: fjall's errors, and contents that are none of ours.
+enum Unusable {
+    Fjall(fjall::Error),
+    Foreign(&'static str),
+}
+
+impl From<fjall::Error> for Unusable {
+    fn from(error: fjall::Error) -> Self {
+        Self::Fjall(error)
+    }
+}
+
+impl From<std::io::Error> for Unusable {
+    fn from(error: std::io::Error) -> Self {
+        Self::Fjall(error.into())
+    }
+}
+
+fn storage(path: &Path, error: Unusable) -> Error {
+    let path = path.to_owned();
+    match error {
+        Unusable::Fjall(fjall::Error::Locked) => Error::Locked { path },
+        Unusable::Fjall(error) => Error::Storage { path, source: error.into() },
+        Unusable::Foreign(reason) => Error::Storage { path, source: reason.into() },
+    }
+}
+
+fn database(path: &Path) -> Result<Database, Unusable> {
+    std::fs::create_dir_all(path)?;
+    clear_unfinished(path)?;
+    let database = Database::builder(path)
+        .worker_threads(WORKERS)
+        .cache_size(CACHE_BYTES)
+        .journal_compression(CompressionType::None)
+        .max_journaling_size(JOURNAL_BYTES_MAX)
+        .open()?;
+    Ok(database)
+}
+
+/// Removes what is left of a database that was killed while fjall created it: fjall takes its
+/// own first journal for somebody else's and refuses. The marker is written last, and synced,
+/// so that without it nothing was ever acknowledged.
+fn clear_unfinished(path: &Path) -> Result<(), Unusable> {
+    let (marker, journal) = (path.join("version"), path.join("0.jnl"));
+    if marker.metadata().is_ok_and(|marker| marker.len() > 0) || !path.join("lock").exists() {
+        return Ok(());
+    }
+    let lock = File::options().read(true).write(true).open(path.join("lock"))?;
+    if lock.try_lock().is_err() {
+        return Err(fjall::Error::Locked.into());
+    }
+    // Looked at again under the lock: another process may just have finished.
+    if marker.metadata().is_ok_and(|marker| marker.len() > 0) {
+        return Ok(());
+    }
+    let keyspaces = path.join("keyspaces");
+    if keyspaces.exists() && keyspaces.read_dir()?.next().is_some() || path.join("1.jnl").exists() {
+        return Err(Unusable::Foreign(
+            "it has data but not the file 'version': restore it from a backup, or move the directory away",
+        ));
+    }
+    for file in [marker, journal] {
+        if file.exists() {
+            std::fs::remove_file(file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Epoch and number of partitions; drawn and written if the log is new.
+fn identity(
+    database: &Database,
+    meta: &Keyspace,
+    config: Option<&Config>,
+) -> Result<(Epoch, u32), Unusable> {
+    let unreadable = Unusable::Foreign("its identity cannot be read");
+    if let Some(format) = meta.get("format")? {
+        if *format != FORMAT.to_be_bytes() {
+            return Err(Unusable::Foreign("another version of this program wrote it"));
+        }
+        let (epoch, count) = (meta.get("epoch")?, meta.get("partitions")?);
+        let (Some(epoch), Some(count)) = (epoch, count) else { return Err(unreadable) };
+        let (Ok(epoch), Ok(count)) = ((*epoch).try_into(), (*count).try_into()) else {
+            return Err(unreadable);
+        };
+        return Ok((Epoch(u64::from_be_bytes(epoch)), u32::from_be_bytes(count)));
+    }
+    let Some(config) = config else { return Err(Unusable::Foreign("there is no log")) };
+    if segment_names(database).next().is_some() {
+        return Err(unreadable);
+    }
+    // The standard library keys its maps from the operating system's randomness.
+    let epoch = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
+    batch.insert(meta, "format", FORMAT.to_be_bytes());
+    batch.insert(meta, "epoch", epoch.to_be_bytes());
+    batch.insert(meta, "partitions", config.partitions.to_be_bytes());
+    batch.commit()?;
+    Ok((Epoch(epoch), config.partitions))
+}
+
+fn positions(meta: &Keyspace) -> Result<HashMap<(Group, u32), u64>, Unusable> {
+    let mut positions = HashMap::new();
+    for entry in meta.prefix("position/") {
+        let (key, value) = entry.into_inner()?;
+        let parsed = || {
+            let (partition, group) = key.strip_prefix(b"position/")?.split_first_chunk()?;
+            let group = Group::from(std::str::from_utf8(group).ok()?);
+            let offset = u64::from_be_bytes((*value).try_into().ok()?);
+            Some(((group, u32::from_be_bytes(*partition)), offset))
+        };
+        positions.extend(parsed());
+    }
+    Ok(positions)
+}
+
+fn segment_names(database: &Database) -> impl Iterator<Item = (u32, u64)> + use<> {
+    database.list_keyspace_names().into_iter().filter_map(|name| parse_name(&name))
+}
+
+fn partitions(
+    database: &Database,
+    count: u32,
+    committed: &HashMap<(Group, u32), u64>,
+) -> Result<Vec<Partition>, Unusable> {
+    let mut names: Vec<_> = segment_names(database).collect();
+    names.sort_unstable();
+    let mut partitions = Vec::new();
+    for number in 0..count {
+        let mut segments = Vec::new();
+        for (_, base) in names.iter().filter(|(partition, _)| *partition == number) {
+            segments.push(Segment::open(database, number, *base)?);
+        }
+        if segments.is_empty() {
+            segments.push(Segment::open(database, number, 0)?);
+        }
+        let of_partition = committed.iter().filter(|((_, partition), _)| *partition == number);
+        let mut end = of_partition.map(|(_, offset)| *offset).max().unwrap_or(0);
+        for segment in &mut segments {
+            end = end.max(segment.base);
+            segment.recover();
+        }
+        if let Some(last) = segments.last() {
+            end = end.max(last.end_found());
+        }
+        partitions.push(Partition { segments, end });
+    }
+    Ok(partitions)
+}
