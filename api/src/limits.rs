@@ -1,0 +1,47 @@
+//! Bounds of the HTTP surface, each with its reason. Limits on events themselves live in `event`
+//! and `ingest`.
+
+use std::time::Duration;
+
+/// Largest JSON body of any route but the intake: the longest query and the largest bulk of
+/// alert ids stay far below it.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest body of the intake as it comes over the wire; what it may unpack to is `ingest`'s.
+pub const INTAKE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Connections at a time. Each holds a task and at most [`HEAD_BYTES_MAX`] of request head;
+/// browsers open six.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Largest request head. A tail's query travels in the URL, a session in a cookie.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a connection may take to send a request head, and so how long an idle one is kept: a
+/// client that needs longer is slow on purpose (Slowloris).
+pub const HEAD_READ_MAX: Duration = Duration::from_secs(30);
+
+/// A TLS handshake takes two round trips.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// From the end of the head to the response; covers a slow upload of the largest body and the
+/// longest search. Tails are exempt.
+pub const REQUEST_MAX: Duration = Duration::from_secs(60);
+
+/// How long open requests may take to end once the node is told to stop.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
+
+/// Searches at a time. A search is CPU-bound: more of them than cores only make each slower. A
+/// search page asks for rows, histogram and top values at once.
+pub const SEARCHES_MAX: usize = 16;
+
+/// Live tails at a time; each evaluates its query on every event.
+pub const TAILS_MAX: usize = 64;
+
+/// Events that a tail reads from the index when a reader comes back; what is beyond is counted
+/// as missed.
+pub const TAIL_RESUME_EVENTS_MAX: usize = 10_000;
+
+/// Silence after which a tail sends its position, so that proxies keep the connection and the
+/// reader's place moves on even when nothing matches.
+pub const TAIL_HEARTBEAT: Duration = Duration::from_secs(15);

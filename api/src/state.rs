@@ -1,0 +1,77 @@
+//! What the routes work on: handles of the other crates, and what the node says about itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use keng_alerting::{Desk, People};
+use keng_event::{Batch, Clock, Dataset};
+use keng_indexer::Searcher;
+use keng_ingest::{Intake, Sources};
+use keng_metrics::Registry;
+use keng_rules_engine::{Problem, RuleSet};
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+
+/// Everything that the routes need. A part is `None` where its role does not run on this node;
+/// its routes then answer 503 `role_absent`.
+#[derive(Clone)]
+pub struct State {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What `/metrics` shows, and where this crate's own families are registered.
+    pub registry: Registry,
+    /// Who may come in; there is no API without it.
+    pub people: People,
+    /// Takes events in.
+    pub intake: Option<Intake>,
+    /// Who has sent events.
+    pub sources: Option<Sources>,
+    /// Searches events.
+    pub searcher: Option<Searcher>,
+    /// Every batch, sent *after* it was appended to the index: a tail that fell behind reads
+    /// what it missed from there.
+    pub tail: Option<broadcast::Sender<Arc<Batch>>>,
+    /// Alerts.
+    pub desk: Option<Desk>,
+    /// The rules that run at the moment.
+    pub rules: Option<watch::Receiver<CurrentRules>>,
+    /// The datasets that queries and checked rules are bound to.
+    pub datasets: &'static [Dataset],
+    /// Reads the configuration and the rules anew.
+    pub reload: Option<Reload>,
+    /// The parts of this node and whether they are ready, for `/-/ready` and the status route.
+    pub components: Arc<dyn Fn() -> Vec<Component> + Send + Sync>,
+    /// Keng's version.
+    pub version: &'static str,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// Reloads; gives what was reloaded in words, or what kept the old configuration running.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// The rule set that runs, and what is wrong with the rules that do not.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentRules {
+    /// What runs.
+    pub rules: Arc<RuleSet>,
+    /// What could not be loaded.
+    pub problems: Arc<Vec<Problem>>,
+}
+
+/// A part of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Component {
+    /// `ingest`, `bus`, `rules`, `index`, `alerting`.
+    pub name: &'static str,
+    /// Whether it does its work.
+    pub ready: bool,
+    /// How it stands, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
