@@ -27,7 +27,7 @@ fn brute_force_sources(alerts: &[Value]) -> BTreeSet<String> {
 }
 
 /// What must be true after the 2,000 lines of the sample came in once.
-async fn holds_the_sample(node: &Node) {
+pub async fn holds_the_sample(node: &Node) {
     node.wait_for_count("*", 2_000).await;
     node.wait_for_count("event.dataset:linux.auth", 2_000).await;
     let attackers: BTreeSet<String> = ATTACKERS.map(str::to_owned).into();

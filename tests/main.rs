@@ -13,4 +13,12 @@
 )]
 
 mod architecture;
+mod browser;
+mod cli;
+mod crash;
+mod end_to_end;
+mod kafka;
+mod prometheus;
+mod sigma;
+mod support;
 mod tidy;

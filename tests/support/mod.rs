@@ -108,10 +108,8 @@ paths = ["{}"]
 listen = "127.0.0.1:0"
 [[ingest.syslog]]
 listen = "127.0.0.1:0"
-protocol = "udp"
-[[ingest.syslog]]
+[[ingest.flow]]
 listen = "127.0.0.1:0"
-protocol = "tcp"
 "#,
         rules.display()
     );

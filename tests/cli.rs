@@ -1,0 +1,96 @@
+//! What people type: exit codes, errors that help, the shipped files.
+
+use serde_json::Value;
+
+use crate::support::keng_with;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn parse_gives_one_event_per_line_in_order() {
+    let input = "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8\n\
+                 not syslog at all\n\
+                 <165>1 2026-10-11T22:14:15.003+07:00 đà-nẵng evntslog - ID47 - xin chào\n";
+    let arguments =
+        ["parse", "--sender", "192.0.2.1", "--received", "2026-11-22T10:00:00Z", "--tz", "Asia/Ho_Chi_Minh"];
+    let output = keng_with(&arguments, input.as_bytes());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let events: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(events.len(), 3);
+    assert_eq!(events[0]["@timestamp"], "2026-10-11T15:14:15Z");
+    assert_eq!(events[0]["keng"]["sender"]["ip"], "192.0.2.1");
+    assert_eq!(events[0]["event"]["ingested"], "2026-11-22T10:00:00Z");
+    assert!(events[0]["event"]["id"].is_null());
+    assert_eq!(events[1]["event"]["original"], "not syslog at all");
+    assert_eq!(events[2]["host"]["name"], "đà-nẵng");
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_told_with_line_and_remedy() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("keng.toml");
+    std::fs::write(&path, "[http]\nlisen = \"127.0.0.1:1\"\n\n[bus]\nsize_max = \"many\"\n")
+        .expect("written");
+    let output = keng_with(&["check", "--config", path.to_str().expect("a path")], b"");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said.contains("keng.toml:2") && said.contains("did you mean `listen`?"), "{said}");
+    assert!(said.contains("keng.toml:5"), "{said}");
+}
+
+#[test]
+fn the_shipped_configuration_is_sound() {
+    let output = keng_with(&["check", "--config", "config/keng.toml"], b"");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
+fn the_shipped_rules_pass_their_tests() {
+    let output = keng_with(&["rules", "test", "config/rules"], b"");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let said = text(&output.stdout);
+    let passed: u32 = said
+        .lines()
+        .find_map(|line| line.split_once(" passed")?.0.parse().ok())
+        .expect("a closing line");
+    assert!(passed >= 30, "{said}");
+}
+
+#[test]
+fn a_broken_rule_is_told_with_file_and_line() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("broken.yml");
+    std::fs::write(
+        &path,
+        "title: Broken\nlogsource:\n  product: linux\ndetection:\n  selection:\n    a|frobnicate: b\n  condition: selection\n",
+    )
+    .expect("written");
+    let output = keng_with(&["rules", "check", "--json", path.to_str().expect("a path")], b"");
+    assert_eq!(output.status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["failed"], 1);
+    assert_eq!(report["errors"][0]["line"], 6);
+    assert!(report["errors"][0]["message"].as_str().expect("text").contains("frobnicate"));
+}
+
+#[test]
+fn a_node_that_is_not_there_is_said_so() {
+    let output = keng_with(&["search", "*", "--url", "http://127.0.0.1:1"], b"");
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stderr).contains("keng run"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    let output = keng_with(&["completions", "bash"], b"");
+    assert!(text(&output.stdout).contains("_keng()"));
+    let folder = tempfile::tempdir().expect("a directory");
+    let output = keng_with(&["man", folder.path().to_str().expect("a path")], b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(folder.path().join("keng-replay.1").exists());
+}
