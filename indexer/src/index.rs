@@ -1,7 +1,14 @@
 //! The index as a whole: taking events in, sealing and merging them, knowing how far it came.
+//!
+//! Two locks. The *view* is what searches see: shards and tail, always one consistent state,
+//! held only to look or to swap. The *writer* is held by whoever seals, merges or drops; appends
+//! and searches go on meanwhile.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use keng_event::{Batch, Dataset, Timestamp};
 use keng_metrics::Registry;
@@ -9,7 +16,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::request::FIELDS_MAX;
 use crate::search::Searcher;
+use crate::store::files::Layout;
+use crate::store::manifest::{Change, Manifest, ShardMeta, State};
+use crate::store::shard::Shard;
+use crate::store::tail::{Entry, Tail};
+use crate::store::{merge, policy, seal};
+
+/// Shards whose field names are read when the index is opened.
+const NAMED_SHARDS: usize = 16;
 
 /// How far a partition of the bus was read: the next event to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,24 +57,25 @@ pub struct Maintained {
     pub merged_shards: usize,
     /// Shards that retention dropped.
     pub dropped_shards: usize,
-    /// The positions that are safe on disk now: commit these to the bus.
+    /// The positions that are safe on disk now, if this call moved them: commit these to the
+    /// bus.
     pub positions: Vec<Position>,
 }
 
 /// Named places at which a test can interrupt a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FaultPoint {
-    /// Some shard files are written, none is synced.
+    /// Shard and pack are written; the directories that name them are not synced.
     ShardWritten,
-    /// All shard files are written and synced, the manifest does not name them.
+    /// Everything is written and synced; the manifest does not name it.
     ShardSynced,
     /// Half of the manifest record is written.
     ManifestTorn,
     /// The manifest record is written but not synced.
     ManifestWritten,
-    /// The manifest record is synced, searches do not see the shards yet.
+    /// The manifest record is synced; searches do not see its shards yet.
     ManifestSynced,
-    /// Searches see the new shards, the files of replaced ones are not deleted.
+    /// Searches see the new shards; the files of replaced ones are not deleted.
     Published,
     /// A new manifest is written beside the old one, which still holds.
     CheckpointWritten,
@@ -65,13 +83,58 @@ pub enum FaultPoint {
     CheckpointRenamed,
 }
 
+/// Called at each [`FaultPoint`]; an error stops the commit there.
+pub(crate) type FaultHook = Arc<dyn Fn(FaultPoint) -> Result<(), Error> + Send + Sync>;
+
 /// The index of one node. Clones are handles on the same index.
 #[derive(Clone, Debug)]
-pub struct Index {}
+pub struct Index {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) datasets: &'static [Dataset],
+    layout: Layout,
+    view: RwLock<View>,
+    writer: Mutex<Writer>,
+    /// Field names that stored events have, so that a query can be warned of others.
+    names: RwLock<Arc<BTreeSet<String>>>,
+    metrics: Metrics,
+    fault: FaultHook,
+    /// Keeps other processes out while it is open.
+    _lock: File,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+struct View {
+    /// Latest event first.
+    shards: Arc<Vec<Arc<Shard>>>,
+    tail: Tail,
+}
+
+struct Writer {
+    manifest: Manifest,
+    state: State,
+}
+
+/// What a search works on: nothing in it changes any more.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Latest event first.
+    pub(crate) shards: Arc<Vec<Arc<Shard>>>,
+    /// In the order in which they came.
+    pub(crate) tail: Vec<Arc<Entry>>,
+}
 
 impl Index {
-    /// Opens the index in `dir`, or creates it. Repairs what an interrupted commit left; reads
-    /// on from [`Index::positions`] bring back what was in memory only.
+    /// Opens the index in `dir`, or creates it. Repairs what an interrupted commit left; reading
+    /// the bus from [`Index::positions`] brings back what was in memory only.
     ///
     /// # Errors
     /// When another process has it open, the format is unknown, or the disk fails.
@@ -81,51 +144,291 @@ impl Index {
         datasets: &'static [Dataset],
         registry: &Registry,
     ) -> Result<Self, Error> {
-        todo!()
+        Self::open_with(dir, config, datasets, registry, Arc::new(|_| Ok(())))
+    }
+
+    pub(crate) fn open_with(
+        dir: &Path,
+        config: Config,
+        datasets: &'static [Dataset],
+        registry: &Registry,
+        fault: FaultHook,
+    ) -> Result<Self, Error> {
+        let layout = Layout::create(dir)?;
+        let lock = layout.lock()?;
+        let (manifest, state) = Manifest::open(&layout)?;
+        let shards: Vec<u32> = state.shards.keys().copied().collect();
+        let packs: Vec<u32> =
+            state.shards.values().flat_map(|shard| &shard.packs).map(|pack| pack.id).collect();
+        layout.sweep(&shards, &packs)?;
+        let opened = state.shards.values().map(|meta| {
+            Arc::new(Shard::new(&layout, meta.clone(), &BTreeMap::new()))
+        });
+        let view = View {
+            shards: Arc::new(sorted(opened.collect())),
+            tail: Tail::new(state.progress.clone()),
+        };
+        let inner = Inner {
+            config,
+            datasets,
+            layout,
+            view: RwLock::new(view),
+            writer: Mutex::new(Writer { manifest, state }),
+            names: RwLock::default(),
+            metrics: Metrics::new(registry),
+            fault,
+            _lock: lock,
+        };
+        inner.learn_stored_names()?;
+        inner.show_state();
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Where reading the bus has to begin so that nothing is lost: the committed position of
     /// each partition. Partitions that are not listed begin at their start.
     #[must_use]
     pub fn positions(&self) -> Vec<Position> {
-        todo!()
+        self.inner.writer().state.positions()
     }
 
     /// Takes a batch in; its events are searchable when this returns. `end` is the position
     /// after its last event. Events whose ids are not above what the partition brought already
-    /// are skipped, so a batch may be appended again.
+    /// are skipped, so a batch may be appended again. An event without an id gets the one that
+    /// follows from `end`.
     ///
     /// # Errors
     /// [`Error::TailFull`] when sealing lags; nothing was taken in then.
     pub fn append(&self, batch: Arc<Batch>, end: Position) -> Result<Appended, Error> {
-        todo!()
+        let (max, bytes) = (self.inner.config.tail_max.bytes(), batch.memory_bytes() as u64);
+        let mut view = self.inner.view.write().unwrap_or_else(PoisonError::into_inner);
+        // One batch always fits, however small the bound.
+        if view.tail.bytes > 0 && view.tail.bytes.saturating_add(bytes) > max {
+            return Err(Error::TailFull { bytes: view.tail.bytes, max });
+        }
+        let len = batch.len();
+        let events = view.tail.push(Arc::clone(&batch), end);
+        drop(view);
+        self.inner.learn(batch.field_names());
+        let repeated = len - events;
+        self.inner.metrics.appended(events, repeated, bytes);
+        Ok(Appended { events, repeated })
     }
 
-    /// Does what is due: seals the tail, merges, drops what retention says. Call it about once a
-    /// second, on a thread that may block; [`Index::append`] and searches go on meanwhile.
+    /// Does what is due: seals the tail, merges once, drops what retention says. Call it about
+    /// twice a second, on a thread that may block; [`Index::append`] and searches go on
+    /// meanwhile.
     ///
     /// # Errors
-    /// When the disk fails. What was sealed stays in memory and is tried again.
+    /// When the disk fails. What was to be sealed stays in memory and is tried again.
     pub fn maintain(&self, now: Timestamp) -> Result<Maintained, Error> {
-        todo!()
+        self.inner.maintain(now, false).inspect_err(|error| self.inner.count(error))
     }
 
-    /// Seals everything that is in memory now, however little; for an orderly stop.
+    /// As [`Index::maintain`], but seals everything that is in memory, however little; for an
+    /// orderly stop.
     ///
     /// # Errors
     /// As [`Index::maintain`].
     pub fn flush(&self, now: Timestamp) -> Result<Maintained, Error> {
-        todo!()
+        self.inner.maintain(now, true).inspect_err(|error| self.inner.count(error))
     }
 
     /// Notes how long the events of a batch took from receipt to being searchable.
     pub fn observe_searchable(&self, batch: &Batch, now: Timestamp) {
-        todo!()
+        self.inner.metrics.observe_searchable(batch, now);
+    }
+
+    /// Notes how long a call of [`Index::maintain`] took that sealed, merged or dropped.
+    pub fn observe_commit(&self, duration: Duration) {
+        self.inner.metrics.observe_commit(duration);
     }
 
     /// A handle to search with.
     #[must_use]
     pub fn searcher(&self) -> Searcher {
-        todo!()
+        Searcher::new(Arc::clone(&self.inner))
     }
+}
+
+impl Inner {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        Snapshot { shards: Arc::clone(&view.shards), tail: view.tail.entries() }
+    }
+
+    /// Field names that stored events have.
+    pub(crate) fn names(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn learn<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let known = self.names();
+        let mut new = names.filter(|name| !known.contains(*name)).peekable();
+        if new.peek().is_some() && known.len() < FIELDS_MAX {
+            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut names).extend(new.map(str::to_owned));
+        }
+    }
+
+    /// Learns the names of the latest shards: enough to tell a misspelt name from a real one.
+    fn learn_stored_names(&self) -> Result<(), Error> {
+        for shard in self.snapshot().shards.iter().take(NAMED_SHARDS) {
+            let names = shard.open()?.field_names()?;
+            self.learn(names.iter().map(String::as_str));
+        }
+        Ok(())
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, error: &Error) {
+        let reason = match error {
+            Error::Io { .. } => "io",
+            Error::Tantivy { .. } => "segment",
+            Error::Damaged { .. } | Error::Format { .. } => "damaged",
+            _ => "other",
+        };
+        self.metrics.failed(reason);
+    }
+
+    fn maintain(&self, now: Timestamp, force: bool) -> Result<Maintained, Error> {
+        let mut writer = self.writer();
+        let mut done = Maintained::default();
+        if let Some(entries) = self.due(now, force) {
+            done.sealed_events = self.seal(&mut writer, &entries, now)?;
+            done.positions = writer.state.positions();
+        }
+        done.dropped_shards = self.drop_expired(&mut writer, now)?;
+        if !force {
+            done.merged_shards = self.merge(&mut writer, now)?;
+        }
+        self.show_state();
+        Ok(done)
+    }
+
+    /// The batches to be sealed now.
+    fn due(&self, now: Timestamp, force: bool) -> Option<Vec<Arc<Entry>>> {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let entries = view.tail.entries();
+        if entries.is_empty() {
+            return None;
+        }
+        let since = *view.tail.since.get_or_insert(now);
+        let due = force
+            || view.tail.bytes >= self.config.seal_size.bytes()
+            || view.tail.events >= self.config.seal_events
+            || now.since(since) >= self.config.seal_after.duration();
+        due.then_some(entries)
+    }
+
+    fn seal(
+        &self,
+        writer: &mut Writer,
+        entries: &[Arc<Entry>],
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let slices = seal::slices(entries, self.config.bucket.duration());
+        let first = writer.state.next;
+        let mut change = writer.change();
+        let write = |change: &mut Change| {
+            for slice in &slices {
+                let id = change.next;
+                change.next = id.saturating_add(1);
+                change.add.push(seal::write(&self.layout, id, slice, &*self.fault)?);
+            }
+            (self.fault)(FaultPoint::ShardSynced)
+        };
+        if let Err(error) = write(&mut change) {
+            seal::discard(&self.layout, &(first..change.next).collect::<Vec<_>>());
+            return Err(error);
+        }
+        if let Some(last) = entries.last() {
+            change.progress = (*last.progress).clone();
+        }
+        let shards = change.add.iter().map(|meta| {
+            Arc::new(Shard::new(&self.layout, meta.clone(), &BTreeMap::new()))
+        });
+        let shards: Vec<_> = shards.collect();
+        self.commit(writer, &change, now)?;
+        self.publish(&change.remove, shards, entries.len());
+        (self.fault)(FaultPoint::Published)?;
+        Ok(change.add.iter().map(|shard| shard.events).sum())
+    }
+
+    fn merge(&self, writer: &mut Writer, now: Timestamp) -> Result<usize, Error> {
+        let shards = writer.state.shards.values();
+        let Some(merge) = policy::next_merge(shards, &self.config, now) else { return Ok(0) };
+        let view = self.snapshot();
+        let is_source = |shard: &&Arc<Shard>| merge.shards.contains(&shard.meta.id);
+        let sources: Vec<_> = view.shards.iter().filter(is_source).map(Arc::clone).collect();
+        drop(view);
+        let mut change = writer.change();
+        let id = change.next;
+        change.next = id.saturating_add(1);
+        change.remove = merge.shards.clone();
+        let merged = merge::write(&self.layout, id, &merge, &sources, &*self.fault)?;
+        change.add.push(merged.meta.clone());
+        (self.fault)(FaultPoint::ShardSynced).inspect_err(|_| {
+            seal::discard(&self.layout, &[id]);
+        })?;
+        self.commit(writer, &change, now)?;
+        self.publish(&change.remove, vec![Arc::new(merged)], 0);
+        (self.fault)(FaultPoint::Published)?;
+        sources.iter().for_each(|shard| shard.doom(false));
+        Ok(sources.len())
+    }
+
+    fn drop_expired(&self, writer: &mut Writer, now: Timestamp) -> Result<usize, Error> {
+        let expired = policy::expired(writer.state.shards.values(), &self.config, now);
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        let view = self.snapshot();
+        let dropped = view.shards.iter().filter(|shard| expired.contains(&shard.meta.id));
+        let dropped: Vec<_> = dropped.map(Arc::clone).collect();
+        drop(view);
+        let change = Change { remove: expired, ..writer.change() };
+        self.commit(writer, &change, now)?;
+        self.publish(&change.remove, Vec::new(), 0);
+        (self.fault)(FaultPoint::Published)?;
+        dropped.iter().for_each(|shard| shard.doom(true));
+        Ok(dropped.len())
+    }
+
+    fn commit(&self, writer: &mut Writer, change: &Change, now: Timestamp) -> Result<(), Error> {
+        let Writer { manifest, state } = writer;
+        manifest.commit(state, change, &*self.fault)?;
+        self.metrics.committed(now);
+        Ok(())
+    }
+
+    /// Shows searches the new shards in the same instant in which the events leave the tail.
+    fn publish(&self, remove: &[u32], add: Vec<Arc<Shard>>, released: usize) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = view.shards.iter().filter(|shard| !remove.contains(&shard.meta.id));
+        let shards = kept.map(Arc::clone).chain(add).collect();
+        view.shards = Arc::new(sorted(shards));
+        view.tail.release(released);
+    }
+
+    fn show_state(&self) {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let metas = view.shards.iter().map(|shard| &shard.meta);
+        self.metrics.state(metas, view.tail.events, view.tail.bytes);
+    }
+}
+
+impl Writer {
+    /// A change that changes nothing yet.
+    fn change(&self) -> Change {
+        let progress = self.state.progress.clone();
+        Change { next: self.state.next, add: Vec::<ShardMeta>::new(), remove: Vec::new(), progress }
+    }
+}
+
+fn sorted(mut shards: Vec<Arc<Shard>>) -> Vec<Arc<Shard>> {
+    shards.sort_by_key(|shard| std::cmp::Reverse((shard.meta.time[1], shard.meta.id)));
+    shards
 }

@@ -1,15 +1,35 @@
 //! Answering queries over shards and tail together.
+//!
+//! A search takes a snapshot of the index and works on it to its end: events that are sealed
+//! meanwhile are neither missed nor seen twice. Parts are worked on by several threads, the
+//! newest first; when the time is up, the answer holds what there is and says so.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod bits;
+mod cursor;
+mod eval;
+mod facets;
+mod fields;
+mod guard;
+mod histogram;
+mod hits;
+mod lookup;
+mod plan;
+mod rows;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use keng_event::{EventId, Timestamp};
 
 use crate::answer::{CompleteAnswer, FacetsAnswer, FieldsAnswer, HistogramAnswer, SearchAnswer};
 use crate::error::Error;
+use crate::index::Inner;
 use crate::request::{
     CompleteRequest, FacetsRequest, FieldsRequest, HistogramRequest, SearchRequest,
 };
+use crate::store::manifest::IdRange;
+use rows::Rows;
 
 /// What a search is held to from outside: what time it is for the asker, whether the asker is
 /// still there, and how long it may take.
@@ -27,18 +47,24 @@ pub struct Control<'a> {
     pub deadline: Duration,
 }
 
-impl Control<'_> {
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
 /// Answers queries. Clones are cheap and see the same index; a search works on the state of the
 /// index at its beginning.
 #[derive(Clone, Debug)]
-pub struct Searcher {}
+pub struct Searcher {
+    inner: Arc<Inner>,
+}
 
 impl Searcher {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
     /// Newest or oldest matching events, and how many there are.
     ///
     /// # Errors
@@ -48,7 +74,7 @@ impl Searcher {
         request: &SearchRequest,
         control: &Control<'_>,
     ) -> Result<SearchAnswer, Error> {
-        todo!()
+        hits::search(&self.inner, request, control)
     }
 
     /// How many matching events there are over time.
@@ -60,7 +86,7 @@ impl Searcher {
         request: &HistogramRequest,
         control: &Control<'_>,
     ) -> Result<HistogramAnswer, Error> {
-        todo!()
+        histogram::histogram(&self.inner, request, control)
     }
 
     /// The most frequent values of some fields among the matching events.
@@ -72,7 +98,7 @@ impl Searcher {
         request: &FacetsRequest,
         control: &Control<'_>,
     ) -> Result<FacetsAnswer, Error> {
-        todo!()
+        facets::facets(&self.inner, request, control)
     }
 
     /// Which fields occur.
@@ -84,7 +110,7 @@ impl Searcher {
         request: &FieldsRequest,
         control: &Control<'_>,
     ) -> Result<FieldsAnswer, Error> {
-        todo!()
+        fields::fields(&self.inner, request, control)
     }
 
     /// Field names or values that begin with what was typed.
@@ -96,7 +122,7 @@ impl Searcher {
         request: &CompleteRequest,
         control: &Control<'_>,
     ) -> Result<CompleteAnswer, Error> {
-        todo!()
+        fields::complete(&self.inner, request, control)
     }
 
     /// The event of that id as ECS JSON.
@@ -104,6 +130,21 @@ impl Searcher {
     /// # Errors
     /// What the disk gave.
     pub fn get(&self, id: EventId) -> Result<Option<String>, Error> {
-        todo!()
+        let snapshot = self.inner.snapshot();
+        let mut tail = snapshot.tail.iter().rev().flat_map(|entry| entry.events());
+        if let Some(event) = tail.find(|event| event.id() == Some(id)) {
+            return Ok(Some(event.to_json()));
+        }
+        let may_hold = |range: &IdRange| {
+            (range.epoch, range.partition) == (id.epoch, id.partition)
+                && (range.first..=range.last).contains(&id.offset)
+        };
+        for shard in snapshot.shards.iter().filter(|shard| shard.meta.ids.iter().any(may_hold)) {
+            let open = shard.open()?;
+            if let Some(event) = open.find(id) {
+                return Rows::new(shard, open).event(event, |event| event.to_json()).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
