@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use keng_alerting::{
-    Action, Alert, AlertPage, BulkOutcome, ChannelSummary, Filter, NotificationFilter, NotificationPage, Verdict,
+    Action, Alert, AlertPage, BulkOutcome, ChannelSummary, Filter, NotificationFilter,
+    NotificationPage, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -155,9 +156,7 @@ pub(crate) struct ChannelList {
     channels: Vec<ChannelSummary>,
 }
 
-pub(crate) async fn channels(
-    State(app): State<Arc<App>>,
-) -> Result<Json<ChannelList>, Problem> {
+pub(crate) async fn channels(State(app): State<Arc<App>>) -> Result<Json<ChannelList>, Problem> {
     Ok(Json(ChannelList { channels: app.desk()?.channels() }))
 }
 

@@ -78,7 +78,8 @@ mod tests {
         tls.check().unwrap();
         assert!(Config { tls_key: None, ..tls }.check().is_err());
         Config::default().check().unwrap();
-        let mapped = Config { listen: "[::ffff:127.0.0.1]:80".parse().unwrap(), ..Config::default() };
+        let mapped =
+            Config { listen: "[::ffff:127.0.0.1]:80".parse().unwrap(), ..Config::default() };
         mapped.check().unwrap();
     }
 }

@@ -50,3 +50,87 @@ fn sender(peer: Option<Peer>) -> Sender {
         tls_subject: None,
     }
 }
+
+fn content_kind(headers: &HeaderMap) -> Result<ContentKind, Problem> {
+    let kind = media_type(headers);
+    match kind.as_str() {
+        "application/x-ndjson" | "application/jsonl" => Ok(ContentKind::Ndjson),
+        "application/json" => Ok(ContentKind::JsonArray),
+        "text/plain" => Ok(ContentKind::Text),
+        _ => Err(Problem::new(Code::UnsupportedMedia, format!("events of type '{kind}' are not taken"))
+            .hint("send application/x-ndjson, application/json (an array) or text/plain (one record a line)")),
+    }
+}
+
+fn content_encoding(headers: &HeaderMap) -> Result<ContentEncoding, Problem> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(ContentEncoding::Identity);
+    };
+    match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(ContentEncoding::Identity),
+        "gzip" | "x-gzip" => Ok(ContentEncoding::Gzip),
+        "zstd" => Ok(ContentEncoding::Zstd),
+        _ => Err(Problem::new(Code::UnsupportedMedia, "the body's encoding is not taken")
+            .hint("send it as it is, or packed with gzip or zstd")),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| {
+        Problem::new(Code::Malformed, "the Idempotency-Key has other characters than visible ASCII")
+    })?;
+    Ok(Some(text.to_owned()))
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::TooLarge { .. } => Self::new(Code::TooLarge, message),
+            Refused::RecordTooLarge { line, .. } => at_line(Code::TooLarge, line, message),
+            Refused::Malformed { line, .. } => at_line(Code::Malformed, line, message)
+                .hint("nothing of the body was taken; put the record right and send it again"),
+            Refused::Encoding { .. } | Refused::InvalidKey { .. } => {
+                Self::new(Code::Malformed, message)
+            }
+            Refused::Busy { retry_after, .. } => {
+                Self::new(Code::Busy, message).retry_after(retry_after.as_secs().max(1))
+            }
+            Refused::Unavailable => Self::new(Code::Unavailable, message)
+                .hint("send the same body again with an Idempotency-Key")
+                .retry_after(UNAVAILABLE_RETRY_SECONDS),
+        }
+    }
+}
+
+/// A log that failed needs somebody's hand; asking every second would not help.
+const UNAVAILABLE_RETRY_SECONDS: u64 = 30;
+
+fn at_line(code: Code, line: usize, message: String) -> Problem {
+    Problem {
+        lines: vec![LineError { line, message: message.clone() }],
+        ..Problem::new(code, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn refusals_become_answers_that_a_sender_can_act_on() {
+        let busy = Refused::Busy { reason: "the buffer is full", retry_after: Duration::ZERO };
+        let problem = Problem::from(busy);
+        assert_eq!((problem.code, problem.retry_after_seconds), (Code::Busy, Some(1)));
+        let malformed = Refused::Malformed { line: 3, reason: "not JSON".to_owned() };
+        let problem = Problem::from(malformed);
+        assert_eq!(
+            (problem.code, problem.lines.first().map(|error| error.line)),
+            (Code::Malformed, Some(3))
+        );
+        assert_eq!(Problem::from(Refused::TooLarge { bytes_max: 1 }).code.status().as_u16(), 413);
+        assert_eq!(Problem::from(Refused::Unavailable).code.status().as_u16(), 503);
+    }
+}

@@ -76,7 +76,9 @@ impl<S: Sync> FromRequestParts<S> for Zone {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get("keng-time-zone") else { return Ok(Self(TimeZone::UTC)) };
+        let Some(value) = parts.headers.get("keng-time-zone") else {
+            return Ok(Self(TimeZone::UTC));
+        };
         let name = value.to_str().unwrap_or_default();
         let zone = TimeZone::get(name).map_err(|_| {
             let name: String = name.chars().take(80).collect();

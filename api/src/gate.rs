@@ -69,7 +69,8 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
 async fn admit(gate: &Gate, request: &mut Request) -> Result<(), Problem> {
     let peer = request.extensions().get::<Peer>().copied();
     // The server puts it into every request; without it nobody can be told from anybody.
-    let peer = peer.ok_or_else(|| Problem::internal("identifying the client", "no peer address"))?;
+    let peer =
+        peer.ok_or_else(|| Problem::internal("identifying the client", "no peer address"))?;
     let open = match gate.access {
         Access::Open => true,
         Access::OpenOnLoopback(_) => {

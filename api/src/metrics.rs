@@ -1,8 +1,6 @@
 //! The metric families of this crate; names and helps are those of the catalogue.
 
-use keng_metrics::{
-    Counter, CounterFamily, DURATION_BUCKETS, Gauge, Histogram, HistogramFamily, Registry,
-};
+use keng_metrics::{Counter, CounterFamily, DURATION_BUCKETS, Gauge, HistogramFamily, Registry};
 
 /// What is counted about requests.
 #[derive(Clone, Debug)]
@@ -15,8 +13,6 @@ pub(crate) struct Metrics {
     pub(crate) searches_in_flight: Gauge,
     /// Open connections.
     pub(crate) connections: Gauge,
-    /// Refused authentications.
-    auth_failures: CounterFamily,
     /// Open live tails.
     pub(crate) tails: Gauge,
     /// Events that slow tail readers missed.
@@ -50,11 +46,6 @@ impl Metrics {
             ),
             searches_in_flight: registry.gauge("keng_search_in_flight", "Searches running."),
             connections: registry.gauge("keng_http_connections", "Open HTTP connections."),
-            auth_failures: registry.counter_family(
-                "keng_auth_failures_total",
-                "Refused authentications.",
-                &["reason"],
-            ),
             tails: registry.gauge("keng_tails", "Open live tails."),
             tail_missed: registry.counter(
                 "keng_tail_missed_events_total",
@@ -70,14 +61,6 @@ impl Metrics {
 
     pub(crate) fn search(&self, status: u16, seconds: f64) {
         self.searches.with(&["native", &status.to_string()]).inc();
-        self.search_durations().observe(seconds);
-    }
-
-    fn search_durations(&self) -> Histogram {
-        self.search_durations.with(&["native"])
-    }
-
-    pub(crate) fn auth_failure(&self, reason: &str) {
-        self.auth_failures.with(&[reason]).inc();
+        self.search_durations.with(&["native"]).observe(seconds);
     }
 }

@@ -83,8 +83,10 @@ fn security(access: Access) -> Value {
 fn parameters(route: &Route) -> Vec<Value> {
     let in_path = route.path.split('{').skip(1).filter_map(|part| part.split('}').next());
     let string = json!({"type": "string"});
-    let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": string}));
-    let in_query = route.query.iter().map(|name| json!({"name": name, "in": "query", "schema": string}));
+    let in_path =
+        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": string}));
+    let in_query =
+        route.query.iter().map(|name| json!({"name": name, "in": "query", "schema": string}));
     in_path.chain(in_query).collect()
 }
 

@@ -24,7 +24,8 @@ pub(crate) async fn script(headers: HeaderMap) -> Response {
 /// Asked for again each time, sent again only when the binary has another.
 fn asset(headers: &HeaderMap, body: &'static str, kind: &'static str) -> Response {
     let tag = entity_tag(body);
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let known =
+        headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

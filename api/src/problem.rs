@@ -176,8 +176,7 @@ impl Problem {
     /// Our fault: the cause goes to the log, not to the client.
     pub fn internal(doing: &str, cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, doing, "request failed");
-        Self::new(Code::Internal, format!("{doing} failed"))
-            .hint("the node's log has the reason")
+        Self::new(Code::Internal, format!("{doing} failed")).hint("the node's log has the reason")
     }
 }
 

@@ -138,21 +138,40 @@ pub(crate) fn table() -> Vec<Route> {
 fn event_routes() -> Vec<Route> {
     let read = Needs(P::ReadEvents);
     vec![
-        post("/api/v1/events", Needs(P::SendEvents), events::submit, "Append events; 200 once they are durable")
-            .kind(Kind::Intake).takes("application/x-ndjson").gives("Receipt"),
+        post(
+            "/api/v1/events",
+            Needs(P::SendEvents),
+            events::submit,
+            "Append events; 200 once they are durable",
+        )
+        .kind(Kind::Intake)
+        .takes("application/x-ndjson")
+        .gives("Receipt"),
         get("/api/v1/events/{id}", read, search::event, "One event").gives("Event"),
         post("/api/v1/search", read, search::search, "Events that match, and how many there are")
-            .kind(Kind::Search).takes("SearchRequest").gives("SearchAnswer"),
+            .kind(Kind::Search)
+            .takes("SearchRequest")
+            .gives("SearchAnswer"),
         post("/api/v1/histogram", read, search::histogram, "Matching events over time")
-            .kind(Kind::Search).takes("HistogramRequest").gives("HistogramAnswer"),
+            .kind(Kind::Search)
+            .takes("HistogramRequest")
+            .gives("HistogramAnswer"),
         post("/api/v1/facets", read, search::facets, "The most frequent values of some fields")
-            .kind(Kind::Search).takes("FacetsRequest").gives("FacetsAnswer"),
+            .kind(Kind::Search)
+            .takes("FacetsRequest")
+            .gives("FacetsAnswer"),
         post("/api/v1/complete", read, search::complete, "Field names or values that begin so")
-            .kind(Kind::Search).takes("CompleteRequest").gives("CompleteAnswer"),
+            .kind(Kind::Search)
+            .takes("CompleteRequest")
+            .gives("CompleteAnswer"),
         get("/api/v1/fields", read, search::fields, "Which fields occur")
-            .kind(Kind::Search).query(&["from", "to", "prefix"]).gives("FieldsAnswer"),
+            .kind(Kind::Search)
+            .query(&["from", "to", "prefix"])
+            .gives("FieldsAnswer"),
         get("/api/v1/tail", read, tail::tail, "Matching events as they are indexed")
-            .kind(Kind::Stream).query(&["query"]).gives("text/event-stream"),
+            .kind(Kind::Stream)
+            .query(&["query"])
+            .gives("text/event-stream"),
         get("/api/v1/sources", read, sources::list, "Who has sent events").gives("SourceList"),
     ]
 }
@@ -161,37 +180,61 @@ fn alert_routes() -> Vec<Route> {
     let (read, handle) = (Needs(P::ReadAlerts), Needs(P::HandleAlerts));
     vec![
         get("/api/v1/alerts", read, alerts::list, "Alerts, latest opened first")
-            .query(&["state", "severity", "rule", "text", "assignee", "since", "cursor", "limit"]).gives("AlertPage"),
+            .query(&["state", "severity", "rule", "text", "assignee", "since", "cursor", "limit"])
+            .gives("AlertPage"),
         get("/api/v1/alerts/{id}", read, alerts::get, "One alert with its events and history")
             .gives("Alert"),
         post("/api/v1/alerts/{id}/ack", handle, alerts::acknowledge, "Take an alert")
-            .takes("Noted").gives("Alert"),
+            .takes("Noted")
+            .gives("Alert"),
         post("/api/v1/alerts/{id}/assign", handle, alerts::assign, "Hand an alert to somebody")
-            .takes("Assigned").gives("Alert"),
+            .takes("Assigned")
+            .gives("Alert"),
         post("/api/v1/alerts/{id}/close", handle, alerts::close, "End an alert with a verdict")
-            .takes("Closed").gives("Alert"),
+            .takes("Closed")
+            .gives("Alert"),
         post("/api/v1/alerts/{id}/reopen", handle, alerts::reopen, "Take a close back")
-            .takes("Noted").gives("Alert"),
+            .takes("Noted")
+            .gives("Alert"),
         post("/api/v1/alerts/{id}/note", handle, alerts::note, "Add words to the history")
-            .takes("Words").gives("Alert"),
+            .takes("Words")
+            .gives("Alert"),
         post("/api/v1/alerts:bulk", handle, alerts::bulk, "Do the same to many alerts")
-            .takes("Bulk").gives("BulkAnswer"),
-        get("/api/v1/notifications", read, alerts::notifications, "Who was told what, latest first")
-            .query(&["alert", "channel", "state", "cursor", "limit"]).gives("NotificationPage"),
+            .takes("Bulk")
+            .gives("BulkAnswer"),
+        get(
+            "/api/v1/notifications",
+            read,
+            alerts::notifications,
+            "Who was told what, latest first",
+        )
+        .query(&["alert", "channel", "state", "cursor", "limit"])
+        .gives("NotificationPage"),
         get("/api/v1/channels", read, alerts::channels, "The configured channels")
             .gives("ChannelList"),
-        post("/api/v1/channels/{id}:test", Needs(P::ManageNode), alerts::test_channel, "Send a test notification")
-            .status(204),
+        post(
+            "/api/v1/channels/{id}:test",
+            Needs(P::ManageNode),
+            alerts::test_channel,
+            "Send a test notification",
+        )
+        .status(204),
     ]
 }
 
 fn rule_routes() -> Vec<Route> {
     let read = Needs(P::ReadRules);
     vec![
-        get("/api/v1/rules", read, rules::list, "The rules that run, and what keeps others from it")
-            .gives("RuleList"),
+        get(
+            "/api/v1/rules",
+            read,
+            rules::list,
+            "The rules that run, and what keeps others from it",
+        )
+        .gives("RuleList"),
         post("/api/v1/rules:check", read, rules::check, "Compile rules without running them")
-            .takes("application/yaml").gives("RuleCheck"),
+            .takes("application/yaml")
+            .gives("RuleCheck"),
     ]
 }
 
@@ -199,29 +242,46 @@ fn people_routes() -> Vec<Route> {
     let manage = Needs(P::ManagePeople);
     vec![
         get("/api/v1/session", Open, session::who_am_i, "Who is asking").gives("WhoAmI"),
-        post("/api/v1/session", Open, session::login, "Sign in")
-            .takes("Login").gives("WhoAmI"),
+        post("/api/v1/session", Open, session::login, "Sign in").takes("Login").gives("WhoAmI"),
         delete("/api/v1/session", Open, session::logout, "Sign out"),
-        post("/api/v1/setup", Open, session::set_up, "Make the first account with the one-time link")
-            .takes("Setup").gives("WhoAmI"),
+        post(
+            "/api/v1/setup",
+            Open,
+            session::set_up,
+            "Make the first account with the one-time link",
+        )
+        .takes("Setup")
+        .gives("WhoAmI"),
         get("/api/v1/users", manage, people::users, "Everybody who has an account")
             .gives("UserList"),
         post("/api/v1/users", manage, people::add_user, "Make an account")
-            .takes("NewUser").gives("User").status(201),
+            .takes("NewUser")
+            .gives("User")
+            .status(201),
         post("/api/v1/users/{name}/disable", manage, people::disable_user, "Shut somebody out")
             .gives("User"),
         post("/api/v1/users/{name}/enable", manage, people::enable_user, "Let somebody in again")
             .gives("User"),
         post("/api/v1/users/{name}/password", manage, people::set_password, "Give a new password")
-            .takes("NewPassword").gives("User"),
+            .takes("NewPassword")
+            .gives("User"),
         post("/api/v1/users/{name}/role", manage, people::set_role, "Give another role")
-            .takes("NewRole").gives("User"),
+            .takes("NewRole")
+            .gives("User"),
         get("/api/v1/tokens", manage, people::tokens, "Every API token").gives("TokenList"),
-        post("/api/v1/tokens", manage, people::create_token, "Make an API token; its secret is shown this once")
-            .takes("NewToken").gives("CreatedToken").status(201),
+        post(
+            "/api/v1/tokens",
+            manage,
+            people::create_token,
+            "Make an API token; its secret is shown this once",
+        )
+        .takes("NewToken")
+        .gives("CreatedToken")
+        .status(201),
         delete("/api/v1/tokens/{id}", manage, people::revoke_token, "Revoke an API token"),
         get("/api/v1/audit", Needs(P::ReadAudit), people::audit, "Who did what, latest first")
-            .query(&["actor", "action", "before", "limit"]).gives("AuditPage"),
+            .query(&["actor", "action", "before", "limit"])
+            .gives("AuditPage"),
     ]
 }
 
@@ -239,8 +299,13 @@ fn node_routes() -> Vec<Route> {
         get("/-/healthy", watch, operations::healthy, "The process answers").gives("text/plain"),
         get("/-/ready", watch, operations::ready, "Every part does its work; 503 if one does not")
             .gives("text/plain"),
-        post("/-/reload", Needs(P::ManageNode), operations::reload, "Read configuration and rules anew")
-            .gives("Reloaded"),
+        post(
+            "/-/reload",
+            Needs(P::ManageNode),
+            operations::reload,
+            "Read configuration and rules anew",
+        )
+        .gives("Reloaded"),
     ]
 }
 

@@ -163,7 +163,8 @@ impl Tail {
 
     /// Fills the gap from the index, and says how much it left out.
     async fn catch_up(&mut self) -> Result<(), Gone> {
-        let filled = resume::fill(&self.app, &self.query, &self.zone, self.started, &self.place).await;
+        let filled =
+            resume::fill(&self.app, &self.query, &self.zone, self.started, &self.place).await;
         let gap = match filled {
             Ok(gap) => gap,
             Err(problem) => {
@@ -188,8 +189,11 @@ impl Tail {
     /// An id without data moves the reader's place and is not shown; where there is no place yet,
     /// a comment keeps the connection.
     async fn heartbeat(&mut self) -> Result<(), Gone> {
-        let message =
-            if self.place.is_empty() { ":\n\n".to_owned() } else { format!("id: {}\n\n", self.place) };
+        let message = if self.place.is_empty() {
+            ":\n\n".to_owned()
+        } else {
+            format!("id: {}\n\n", self.place)
+        };
         self.send(message).await
     }
 

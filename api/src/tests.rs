@@ -1,0 +1,8 @@
+//! The whole HTTP surface against real parts: an alert desk, an index and people on disk.
+
+mod access;
+mod harness;
+mod page;
+mod parts;
+mod stream;
+mod transport;
