@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use keng_event::EventRef;
 
+use crate::evaluate::detector::Detector;
 use crate::{LogSourceFilter, RuleSet, RuleSummary};
 
 /// Evaluates events one by one, without correlation and without state.
 #[derive(Debug)]
 pub struct Evaluator {
     rules: Arc<RuleSet>,
+    detector: Detector,
 }
 
 /// A rule that matched.
@@ -18,7 +20,8 @@ pub struct Evaluator {
 pub struct Match<'r> {
     /// The rule.
     pub rule: &'r RuleSummary,
-    /// The fields that made it match, named as in the rule, with the event's values.
+    /// The fields that made it match, named as in the rule (`message` for keywords), with the
+    /// event's values.
     pub fields: BTreeMap<String, String>,
 }
 
@@ -26,7 +29,7 @@ impl Evaluator {
     /// Over a rule set.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
-        Self { rules }
+        Self { detector: Detector::new(Arc::clone(&rules)), rules }
     }
 
     /// The detection rules that `event` matches, in the order of the set. The log source is
@@ -38,7 +41,19 @@ impl Evaluator {
         event: EventRef<'_>,
         source: Option<&LogSourceFilter>,
     ) -> Vec<Match<'_>> {
-        let _ = (event, source, &self.rules);
-        Vec::new()
+        let mut names = self.detector.names(event.batch());
+        let hits = self.detector.evaluate(event, &mut names, source).0.to_vec();
+        let mut matches = Vec::new();
+        for number in hits {
+            let Some(rule) = self.rules.summaries().get(number as usize) else { continue };
+            let mut fields = BTreeMap::new();
+            let known = &self.rules.tables().fields;
+            self.detector.reasons(event, &mut names, source, number, &mut |field, value| {
+                let name = Some(known.name(field)).filter(|name| !name.is_empty());
+                fields.entry(name.unwrap_or("message").to_owned()).or_insert(value);
+            });
+            matches.push(Match { rule, fields });
+        }
+        matches
     }
 }

@@ -12,17 +12,23 @@
 //! Reading order: `sigma/` (text to syntax), `compile/` (syntax to plans), `evaluate/` (plans
 //! against events), `state/` (events over time), `engine.rs` (all of it together).
 
+mod compile;
 mod config;
 mod engine;
 mod error;
+mod evaluate;
 mod evaluator;
+mod finding;
 pub mod limits;
 mod load;
 mod metrics;
 mod problem;
 mod route;
 mod rule_set;
+mod sigma;
+mod state;
 mod test_case;
+mod text;
 
 pub use config::Config;
 pub use engine::Engine;

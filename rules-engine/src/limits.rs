@@ -2,3 +2,67 @@
 
 /// Most rules in one set. SigmaHQ's active rules are 3,780; metrics have a series per rule.
 pub const RULES_MAX: usize = 20_000;
+
+/// Largest rule file in bytes. SigmaHQ's largest has 60 KiB.
+pub const RULE_FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Deepest nesting of YAML in a rule. Sigma needs 6, `keng.tests` some more.
+pub const YAML_DEPTH_MAX: usize = 32;
+
+/// Most YAML nodes in a file, aliases counted each time they are used.
+pub const YAML_NODES_MAX: usize = 100_000;
+
+/// Deepest folder below a rule path.
+pub const FOLDER_DEPTH_MAX: usize = 16;
+
+/// Deepest nesting of parentheses and `not` in a condition.
+pub const CONDITION_DEPTH_MAX: usize = 64;
+
+/// Most single tests in one rule after lists, selections and quantifiers are spelled out.
+/// SigmaHQ's largest rule has 1,100.
+pub const ATOMS_PER_RULE_MAX: usize = 20_000;
+
+/// Most strings that the modifiers may make of one value (`windash` has five per dash).
+pub const EXPANSIONS_MAX: usize = 4_096;
+
+/// Memory for one compiled regular expression, in bytes (the `regex` crate's own default is
+/// 10 MiB, which 3,780 rules could not all have).
+pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Memory for the lazily built automaton of one regular expression, in bytes.
+pub const REGEX_CACHE_BYTES_MAX: usize = 512 * 1024;
+
+/// Most rules that one correlation rule may refer to.
+pub const CORRELATED_RULES_MAX: usize = 64;
+
+/// Most `group-by` fields.
+pub const GROUP_BY_MAX: usize = 16;
+
+/// Longest chain of correlation rules that refer to correlation rules.
+pub const CHAIN_MAX: usize = 10;
+
+/// Highest count in a correlation condition: the state of one key holds that many times.
+pub const CORRELATION_COUNT_MAX: u64 = 100_000;
+
+/// Longest `timespan` in seconds (90 days): state lives in memory.
+pub const TIMESPAN_SECONDS_MAX: u64 = 90 * 86_400;
+
+/// Longest part of a group value in bytes; what is longer is cut, so that one event cannot make
+/// a key of a MiB.
+pub const GROUP_VALUE_BYTES_MAX: usize = 1_024;
+
+/// Occurrences of one rule that `temporal` rules remember per key.
+pub const TEMPORAL_TIMES_MAX: usize = 16;
+
+/// Most sources whose newest event time is remembered, for counting late events.
+pub const SOURCES_MAX: usize = 100_000;
+
+/// Most keys that one rule's suppression remembers unless the rule says `max_keys`.
+pub const SUPPRESSED_KEYS_MAX: usize = 10_000;
+
+/// Most plans kept ready. A plan belongs to one combination of log sources; an event whose
+/// combination finds no room is matched against all rules and filtered afterwards.
+pub const PLANS_MAX: usize = 512;
+
+/// Most tests in one rule, and most events in one test.
+pub const TESTS_MAX: usize = 1_000;

@@ -1,6 +1,19 @@
 //! Which rules apply to an event: Sigma log sources.
+//!
+//! A dataset knows exactly which log sources its events belong to: a rule applies if every part
+//! of the log source that it states is stated so by one of them. A log source that is given (on
+//! the command line, by the event's own keys) may be incomplete: a rule applies unless it states
+//! a part otherwise, if the two have some part in common. Where nothing is known, every rule is
+//! tried.
 
+use keng_event::{Batch, Dataset, EventRef, FieldIndex, LogSource, Value};
 use serde::Serialize;
+
+use crate::compile::fields::{Origin, RAW_PREFIXES, is_windows};
+use crate::compile::plan::Plan;
+use crate::limits;
+use crate::rule_set::RuleSet;
+use crate::text::{FastMap, fold, push_folded};
 
 /// A Sigma log source as a rule, a command line or an event states it; what is not stated is
 /// `None`.
@@ -37,5 +50,389 @@ impl std::str::FromStr for LogSourceFilter {
             *slot.0 = Some(slot.1.to_lowercase());
         }
         Ok(filter)
+    }
+}
+
+impl LogSourceFilter {
+    fn parts(&self) -> [Option<&str>; 3] {
+        [self.product.as_deref(), self.category.as_deref(), self.service.as_deref()]
+    }
+
+    /// Whether a rule that states this applies where `given` is known, which may be incomplete.
+    fn overlaps(&self, given: [Option<&str>; 3]) -> bool {
+        let pairs = || self.parts().into_iter().zip(given);
+        let contradicts = pairs().any(|pair| matches!(pair, (Some(a), Some(b)) if a != b));
+        let shares = pairs().any(|pair| matches!(pair, (Some(a), Some(b)) if a == b));
+        !contradicts && (shares || *self == Self::default())
+    }
+
+    /// Whether a rule that states this applies to events of a dataset's log source.
+    fn covers(&self, source: &LogSource) -> bool {
+        let known = [source.product, source.category, source.service];
+        self.parts().into_iter().zip(known).all(|(stated, known)| {
+            stated.is_none_or(|word| known.is_some_and(|known| known.eq_ignore_ascii_case(word)))
+        })
+    }
+}
+
+/// Where an event goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    /// Whose names its fields have.
+    pub(crate) origin: Origin,
+    /// Which plan to use.
+    pub(crate) plan: PlanIndex,
+    /// Set where the plan holds more rules than apply.
+    filter: Option<[Word; 3]>,
+}
+
+/// Number of a plan in [`Plans`].
+pub(crate) type PlanIndex = usize;
+
+/// Plan of all rules.
+const EVERYTHING: PlanIndex = 0;
+
+/// A product, category or service as a number: 0 where none is stated, 1 for a word that no rule
+/// uses.
+type Word = u32;
+
+const NOTHING: Word = 0;
+const STRANGE: Word = 1;
+
+impl Route {
+    /// Whether the rule applies, where the plan did not decide it.
+    pub(crate) fn admits(&self, rules: &RuleSet, rule: u32) -> bool {
+        let Some(given) = self.filter else { return true };
+        let logsource = rules.logsource(rule);
+        logsource.is_some_and(|stated| stated.overlaps(given.map(|word| rules.words().get(word))))
+    }
+}
+
+/// The words of all rules' log sources, numbered.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    words: Vec<Box<str>>,
+    numbers: FastMap<Box<str>, Word>,
+}
+
+impl Words {
+    pub(crate) fn add(&mut self, filter: &LogSourceFilter) {
+        for word in filter.parts().into_iter().flatten() {
+            if !self.numbers.contains_key(word) {
+                let number = u32::try_from(self.words.len()).unwrap_or(0) + STRANGE + 1;
+                self.words.push(word.into());
+                self.numbers.insert(word.into(), number);
+            }
+        }
+    }
+
+    /// The word, or one that no rule states.
+    fn get(&self, number: Word) -> Option<&str> {
+        match number.checked_sub(STRANGE + 1) {
+            Some(index) => self.words.get(index as usize).map(|word| &**word),
+            None if number == NOTHING => None,
+            None => Some("\0"),
+        }
+    }
+
+    fn number(&self, word: Option<&str>) -> Word {
+        let Some(word) = word.filter(|word| !word.is_empty()) else { return NOTHING };
+        match self.numbers.get(word) {
+            Some(number) => *number,
+            None => self.numbers.get(&*word.to_lowercase()).copied().unwrap_or(STRANGE),
+        }
+    }
+}
+
+/// The plans made so far, and what tells which one an event needs.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    plans: Vec<Plan>,
+    by_words: FastMap<[Word; 3], PlanIndex>,
+    datasets: Vec<DatasetPlans>,
+    by_name: FastMap<&'static str, usize>,
+    /// The dataset whose log sources tell which Windows channel is what.
+    windows: Option<usize>,
+    /// Which guards the event at hand fulfils.
+    mask: Vec<u64>,
+    folded: String,
+}
+
+/// The log sources of one dataset, in a form in which an event is classified by a few look-ups.
+#[derive(Debug)]
+struct DatasetPlans {
+    fields: Vec<GuardField>,
+    /// Log source and the guards that it needs.
+    sources: Vec<(&'static LogSource, Vec<usize>)>,
+    /// Whether its log sources are known at all.
+    routed: bool,
+    guards: usize,
+    by_mask: FastMap<Box<[u64]>, PlanIndex>,
+}
+
+/// A field that guards look at.
+#[derive(Debug)]
+struct GuardField {
+    name: &'static str,
+    /// What an event of unknown origin may call it.
+    raw_names: Vec<String>,
+    /// Guards that a (folded) value fulfils.
+    guards: FastMap<Box<str>, Vec<usize>>,
+}
+
+impl DatasetPlans {
+    fn new(dataset: &'static Dataset) -> Self {
+        let mut plans = Self {
+            fields: Vec::new(),
+            sources: Vec::new(),
+            routed: !dataset.log_sources.is_empty(),
+            guards: 0,
+            by_mask: FastMap::default(),
+        };
+        let mut known: Vec<&keng_event::dataset::Guard> = Vec::new();
+        for source in dataset.log_sources {
+            let mut needed = Vec::new();
+            for guard in source.guards {
+                let number = known.iter().position(|other| *other == guard).unwrap_or(known.len());
+                if number == known.len() {
+                    known.push(guard);
+                    plans.add_guard(guard, number, dataset);
+                }
+                needed.push(number);
+            }
+            plans.sources.push((source, needed));
+        }
+        plans.guards = known.len();
+        plans
+    }
+
+    fn add_guard(&mut self, guard: &keng_event::dataset::Guard, number: usize, of: &Dataset) {
+        let at = self.fields.iter().position(|field| field.name == guard.field);
+        let at = at.unwrap_or_else(|| {
+            let raw_names = raw_names(guard.field, of);
+            let guards = FastMap::default();
+            self.fields.push(GuardField { name: guard.field, raw_names, guards });
+            self.fields.len() - 1
+        });
+        if let Some(field) = self.fields.get_mut(at) {
+            for value in guard.any_of {
+                field.guards.entry(fold(value).into()).or_default().push(number);
+            }
+        }
+    }
+}
+
+/// Our name, and every name under which an event of unknown origin may have what a Sigma rule
+/// would call by an alias of it.
+fn raw_names(field: &str, dataset: &Dataset) -> Vec<String> {
+    let aliases = dataset.aliases.iter().filter(|alias| alias.fields.contains(&field));
+    let named = aliases.flat_map(|alias| {
+        let prefixed = RAW_PREFIXES.iter().map(|prefix| format!("{prefix}{}", alias.sigma));
+        [alias.sigma.to_owned()].into_iter().chain(prefixed)
+    });
+    [field.to_owned()].into_iter().chain(named).collect()
+}
+
+/// The fields of one batch that tell where its events belong.
+#[derive(Debug)]
+pub(crate) struct BatchRoutes {
+    dataset: Option<FieldIndex>,
+    words: [Option<FieldIndex>; 3],
+    /// By dataset and guard field.
+    guards: Vec<Vec<Option<FieldIndex>>>,
+    /// By guard field of the Windows dataset, best name first.
+    windows: Vec<Vec<FieldIndex>>,
+    channel: Vec<FieldIndex>,
+}
+
+/// What a Windows event calls its channel.
+const CHANNELS: [&str; 4] = ["Channel", "winlog.channel", "Event.System.Channel", "System.Channel"];
+
+impl Plans {
+    pub(crate) fn new(rules: &RuleSet) -> Self {
+        let datasets: Vec<_> = rules.datasets().iter().map(DatasetPlans::new).collect();
+        let names = rules.datasets().iter().enumerate();
+        Self {
+            plans: vec![rules.plan(|_| true)],
+            by_words: FastMap::default(),
+            datasets,
+            by_name: names.map(|(index, dataset)| (dataset.name, index)).collect(),
+            windows: rules.datasets().iter().position(is_windows),
+            mask: Vec::new(),
+            folded: String::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, index: PlanIndex) -> Option<&Plan> {
+        self.plans.get(index)
+    }
+
+    pub(crate) fn resolve(&self, batch: &Batch) -> BatchRoutes {
+        let index = |name: &str| batch.index_of(name);
+        let windows = self.windows.and_then(|index| self.datasets.get(index));
+        BatchRoutes {
+            dataset: index("event.dataset"),
+            words: ["product", "category", "service"].map(index),
+            guards: self
+                .datasets
+                .iter()
+                .map(|dataset| dataset.fields.iter().map(|field| index(field.name)).collect())
+                .collect(),
+            windows: windows.map_or(Vec::new(), |dataset| {
+                let names = dataset.fields.iter().map(|field| &field.raw_names);
+                names.map(|names| names.iter().filter_map(|name| index(name)).collect()).collect()
+            }),
+            channel: CHANNELS.iter().filter_map(|name| index(name)).collect(),
+        }
+    }
+
+    /// Where the event goes: as `given`, by its dataset, by its own keys, by its Windows channel,
+    /// or to all rules.
+    pub(crate) fn route(
+        &mut self,
+        event: EventRef<'_>,
+        routes: &BatchRoutes,
+        given: Option<&LogSourceFilter>,
+        rules: &RuleSet,
+    ) -> Route {
+        let dataset = routes.dataset.and_then(|index| event.at(index)?.as_str());
+        let dataset = dataset.and_then(|name| self.by_name.get(name).copied());
+        let routed = |index: &usize| self.datasets.get(*index).is_some_and(|d| d.routed);
+        let dataset = dataset.filter(routed);
+        let origin = dataset.map_or(Origin::Raw, Origin::Dataset);
+        if let Some(given) = given {
+            let words = given.parts().map(|word| rules.words().number(word));
+            return self.by_words(words, origin, rules);
+        }
+        if let Some(index) = dataset {
+            let fields = routes.guards.get(index).map_or(&[][..], Vec::as_slice);
+            self.mask(index, |field| event.at((*fields.get(field)?)?));
+            return self.by_mask(index, origin, rules);
+        }
+        let words = routes
+            .words
+            .map(|index| rules.words().number(index.and_then(|index| event.at(index)?.as_str())));
+        if words != [NOTHING; 3] {
+            return self.by_words(words, origin, rules);
+        }
+        if routes.channel.iter().any(|index| event.at(*index).is_some()) {
+            return self.by_channel(event, routes, rules);
+        }
+        Route { origin, plan: EVERYTHING, filter: None }
+    }
+
+    fn by_channel(&mut self, event: EventRef<'_>, routes: &BatchRoutes, rules: &RuleSet) -> Route {
+        if let Some(index) = self.windows {
+            self.mask(index, |field| {
+                routes.windows.get(field)?.iter().find_map(|name| event.at(*name))
+            });
+            if self.mask.iter().any(|word| *word != 0) {
+                return self.by_mask(index, Origin::Raw, rules);
+            }
+        }
+        let windows = rules.words().number(Some("windows"));
+        self.by_words([windows, NOTHING, NOTHING], Origin::Raw, rules)
+    }
+
+    /// Notes which guards of the dataset the event fulfils.
+    fn mask<'v>(&mut self, dataset: usize, value: impl Fn(usize) -> Option<Value<'v>>) {
+        let Self { datasets, mask, folded, .. } = self;
+        mask.clear();
+        let Some(dataset) = datasets.get(dataset) else { return };
+        mask.resize(dataset.guards.div_ceil(64), 0);
+        for (number, field) in dataset.fields.iter().enumerate() {
+            let Some(value) = value(number) else { continue };
+            folded.clear();
+            match value {
+                Value::Str(text) => push_folded(text, folded),
+                other => push_folded(&other.to_text(), folded),
+            }
+            for guard in field.guards.get(folded.as_str()).into_iter().flatten() {
+                if let Some(word) = mask.get_mut(guard >> 6) {
+                    *word |= 1 << (guard & 63);
+                }
+            }
+        }
+    }
+
+    fn by_mask(&mut self, index: usize, origin: Origin, rules: &RuleSet) -> Route {
+        let Self { datasets, mask, plans, .. } = self;
+        let route = |plan| Route { origin, plan, filter: None };
+        let Some(dataset) = datasets.get_mut(index) else { return route(EVERYTHING) };
+        if let Some(plan) = dataset.by_mask.get(mask.as_slice()) {
+            return route(*plan);
+        }
+        // Masks come from the dataset's own table, so that there are few; no bound is needed.
+        let met = |guard: &usize| mask.get(guard >> 6).is_some_and(|w| w >> (guard & 63) & 1 != 0);
+        let sources: Vec<_> = dataset
+            .sources
+            .iter()
+            .filter(|(_, needed)| needed.iter().all(met))
+            .map(|(source, _)| *source)
+            .collect();
+        plans.push(rules.plan(|stated| sources.iter().any(|source| stated.covers(source))));
+        dataset.by_mask.insert(mask.as_slice().into(), plans.len() - 1);
+        route(plans.len() - 1)
+    }
+
+    fn by_words(&mut self, words: [Word; 3], origin: Origin, rules: &RuleSet) -> Route {
+        if let Some(plan) = self.by_words.get(&words) {
+            return Route { origin, plan: *plan, filter: None };
+        }
+        if self.by_words.len() >= limits::PLANS_MAX {
+            // Events name their own words: a sender could have plans made without end.
+            return Route { origin, plan: EVERYTHING, filter: Some(words) };
+        }
+        let given = words.map(|word| rules.words().get(word));
+        self.plans.push(rules.plan(|stated| stated.overlaps(given)));
+        self.by_words.insert(words, self.plans.len() - 1);
+        Route { origin, plan: self.plans.len() - 1, filter: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> LogSourceFilter {
+        if text.is_empty() { LogSourceFilter::default() } else { text.parse().unwrap() }
+    }
+
+    #[test]
+    fn parses_what_the_command_line_says() {
+        let parsed = source("product=Windows,category=process_creation");
+        assert_eq!(parsed.product.as_deref(), Some("windows"));
+        assert_eq!(parsed.service, None);
+        for wrong in ["windows", "product=", "produkt=x", ""] {
+            assert!(wrong.parse::<LogSourceFilter>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_incomplete_log_source_admits_what_does_not_contradict_it() {
+        for (rule, given, applies) in [
+            ("product=windows,category=process_creation", "category=process_creation", true),
+            ("product=windows,category=process_creation", "product=windows", true),
+            ("product=linux,category=process_creation", "product=windows", false),
+            ("category=dns", "product=cisco,service=aaa", false),
+            ("category=webserver", "product=apache,category=webserver", true),
+            ("", "product=cisco", true),
+        ] {
+            let given = source(given);
+            assert_eq!(source(rule).overlaps(given.parts()), applies, "{rule} at {given:?}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_must_state_what_the_rule_states() {
+        let security = LogSource {
+            product: Some("windows"),
+            category: None,
+            service: Some("security"),
+            guards: &[],
+        };
+        assert!(source("product=windows,service=security").covers(&security));
+        assert!(source("product=windows").covers(&security));
+        assert!(!source("product=windows,category=process_creation").covers(&security));
     }
 }

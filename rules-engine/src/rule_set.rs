@@ -1,17 +1,63 @@
 //! All loaded rules, compiled, immutable, shared by reference.
 
-use keng_event::{FindingKind, Severity};
+use std::sync::Arc;
+
+use keng_event::{Batch, Dataset, FindingKind, RuleRef, Severity};
+use keng_metrics::Registry;
 use serde::Serialize;
 
+use crate::compile::atoms::{AtomId, Atoms};
+use crate::compile::correlations::CompiledCorrelation;
+use crate::compile::fields::{Bindings, Fields};
+use crate::compile::plan::Plan;
+use crate::compile::witness::Witness;
+use crate::route::Words;
+use crate::sigma::Expr;
+use crate::sigma::keng::Suppress;
 use crate::test_case::RuleTest;
-use crate::{Error, Evaluator};
-use keng_event::Batch;
+use crate::{Config, Engine, Error, LogSourceFilter};
 
 /// Compiled rules. A reload makes a new set; a set never changes.
 #[derive(Debug, Default)]
 pub struct RuleSet {
-    summaries: Vec<RuleSummary>,
-    tests: Vec<RuleTest>,
+    pub(crate) summaries: Vec<RuleSummary>,
+    pub(crate) tests: Vec<RuleTest>,
+    pub(crate) rules: Vec<CompiledRule>,
+    pub(crate) tables: Tables,
+    pub(crate) words: Words,
+    pub(crate) datasets: &'static [Dataset],
+    /// Correlation rules, each after those that it refers to.
+    pub(crate) order: Vec<u32>,
+    pub(crate) sources: Vec<crate::load::Source>,
+}
+
+/// What all rules share.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) fields: Fields,
+    pub(crate) atoms: Atoms,
+    pub(crate) bindings: Bindings,
+}
+
+/// A rule ready to be evaluated.
+#[derive(Debug)]
+pub(crate) struct CompiledRule {
+    pub(crate) reference: RuleRef,
+    pub(crate) suppress: Option<Suppress>,
+    pub(crate) group_by: Vec<String>,
+    /// Whether a match makes a finding.
+    pub(crate) generates: bool,
+    /// Correlation rules that count its matches, and as which of their rules.
+    pub(crate) feeds: Vec<(u32, usize)>,
+    /// Hash of its meaning and of the meaning of all that it refers to.
+    pub(crate) fingerprint: u64,
+    pub(crate) body: CompiledBody,
+}
+
+#[derive(Debug)]
+pub(crate) enum CompiledBody {
+    Detection { logsource: LogSourceFilter, expr: Expr<AtomId>, witness: Witness },
+    Correlation(CompiledCorrelation),
 }
 
 /// What lists of rules show.
@@ -40,8 +86,8 @@ pub struct RuleSummary {
     pub file: String,
     /// The line at which it begins.
     pub line: u64,
-    /// Sigma's `logsource` (empty parts left out); none for correlation rules.
-    pub logsource: crate::LogSourceFilter,
+    /// Sigma's `logsource` (what is not stated left out); empty for correlation rules.
+    pub logsource: LogSourceFilter,
     /// Whether a match makes a finding of its own: not when only correlation rules use it.
     pub generates: bool,
     /// How many tests the rule carries.
@@ -79,7 +125,80 @@ impl RuleSet {
     /// # Errors
     /// [`Error::UnknownRule`].
     pub fn run_test(&self, rule_id: &str, batches: &[Batch]) -> Result<u64, Error> {
-        drop(Evaluator::new);
-        Err(Error::UnknownRule(format!("{rule_id}{}", batches.len())))
+        let rules = Arc::new(self.with_references(rule_id)?);
+        let mut engine = Engine::new(rules, Config::default(), &Registry::new());
+        let mut findings = Vec::new();
+        for batch in batches {
+            findings.extend(engine.evaluate(batch));
+        }
+        findings.extend(engine.close_windows());
+        let own = findings.iter().filter(|finding| finding.rule.id == rule_id);
+        Ok(own.count() as u64)
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    pub(crate) fn datasets(&self) -> &'static [Dataset] {
+        self.datasets
+    }
+
+    pub(crate) fn rule(&self, rule: u32) -> Option<&CompiledRule> {
+        self.rules.get(rule as usize)
+    }
+
+    pub(crate) fn logsource(&self, rule: u32) -> Option<&LogSourceFilter> {
+        match &self.rule(rule)?.body {
+            CompiledBody::Detection { logsource, .. } => Some(logsource),
+            CompiledBody::Correlation(_) => None,
+        }
+    }
+
+    /// The condition of a detection rule.
+    pub(crate) fn expr(&self, rule: u32) -> Option<&Expr<AtomId>> {
+        match &self.rule(rule)?.body {
+            CompiledBody::Detection { expr, .. } => Some(expr),
+            CompiledBody::Correlation(_) => None,
+        }
+    }
+
+    /// A plan over the detection rules whose log source is `wanted`.
+    pub(crate) fn plan(&self, wanted: impl Fn(&LogSourceFilter) -> bool) -> Plan {
+        let detections = self.rules.iter().enumerate().filter_map(|(number, rule)| {
+            let CompiledBody::Detection { logsource, witness, .. } = &rule.body else {
+                return None;
+            };
+            let number = u32::try_from(number).ok()?;
+            wanted(logsource).then_some((number, witness))
+        });
+        Plan::new(detections, self.tables.fields.len())
+    }
+
+    /// A set of one rule and all that it refers to.
+    fn with_references(&self, rule_id: &str) -> Result<Self, Error> {
+        let position = self.summaries.iter().position(|rule| rule.id == rule_id);
+        let Some(first) = position else { return Err(Error::UnknownRule(rule_id.to_owned())) };
+        let mut wanted = vec![first];
+        let mut at = 0;
+        while let Some(number) = wanted.get(at).copied() {
+            at += 1;
+            if let Some(CompiledRule { body: CompiledBody::Correlation(rule), .. }) =
+                self.rules.get(number)
+            {
+                for part in &rule.rules {
+                    if !wanted.contains(&(*part as usize)) {
+                        wanted.push(*part as usize);
+                    }
+                }
+            }
+        }
+        wanted.sort_unstable();
+        let sources = wanted.iter().filter_map(|number| self.sources.get(*number)).cloned();
+        Ok(crate::load::compile(sources.collect(), self.datasets).rules)
     }
 }

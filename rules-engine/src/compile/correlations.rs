@@ -1,0 +1,213 @@
+//! Correlation rules: who refers to whom, and which fields they group by.
+
+use crate::limits;
+use crate::sigma::Fault;
+use crate::sigma::correlation::{Condition, Correlation, Kind};
+use crate::sigma::rule::{Body, Rule};
+use crate::text::{FastMap, fnv};
+
+use super::fields::{FieldId, Fields};
+
+/// A correlation rule ready to be fed.
+#[derive(Debug)]
+pub(crate) struct CompiledCorrelation {
+    pub(crate) kind: CompiledKind,
+    /// The rules whose matches it counts, by number.
+    pub(crate) rules: Vec<u32>,
+    pub(crate) group_by: Vec<KeyField>,
+    /// Nanoseconds.
+    pub(crate) timespan: i64,
+}
+
+#[derive(Debug)]
+pub(crate) enum CompiledKind {
+    EventCount(Condition),
+    ValueCount { fields: Vec<KeyField>, condition: Condition },
+    Temporal { at_least: usize },
+    TemporalOrdered,
+}
+
+/// A field whose value separates or counts occurrences.
+#[derive(Debug)]
+pub(crate) struct KeyField {
+    /// As the rule writes it.
+    pub(crate) name: Box<str>,
+    /// What it is in the matches of each of the rules.
+    pub(crate) by_rule: Vec<FieldId>,
+}
+
+/// How the rules of a set hang together.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) links: Vec<Links>,
+    /// Correlation rules, each after those that it refers to.
+    pub(crate) order: Vec<u32>,
+    pub(crate) fingerprints: Vec<u64>,
+}
+
+/// What one rule has to do with the others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) references: Vec<u32>,
+    /// Correlation rule, and as which of its rules.
+    pub(crate) feeds: Vec<(u32, usize)>,
+    pub(crate) generates: bool,
+}
+
+/// Follows all references.
+///
+/// # Errors
+/// The numbers of rules that refer to nothing, to two rules, or in a circle; ascending.
+pub(crate) fn resolve(rules: &[&Rule]) -> Result<Resolved, Vec<(usize, Fault)>> {
+    let mut by_name: FastMap<&str, Vec<usize>> = FastMap::default();
+    for (number, rule) in rules.iter().enumerate() {
+        by_name.entry(&rule.id).or_default().push(number);
+        if let Some(name) = rule.name.as_deref().filter(|name| *name != rule.id) {
+            by_name.entry(name).or_default().push(number);
+        }
+    }
+    let mut links = vec![Links { generates: true, ..Links::default() }; rules.len()];
+    let mut faults = Vec::new();
+    for (number, rule) in rules.iter().enumerate() {
+        let Body::Correlation(correlation) = &rule.body else { continue };
+        for (line, name) in &correlation.rules {
+            match by_name.get(name.as_str()).map(Vec::as_slice) {
+                Some([target]) => {
+                    let target = u32::try_from(*target).unwrap_or(u32::MAX);
+                    if let Some(links) = links.get_mut(number) {
+                        links.references.push(target);
+                    }
+                }
+                found => {
+                    faults.push((number, reference_fault(*line, name, found.is_some())));
+                    break;
+                }
+            }
+        }
+    }
+    if faults.is_empty() {
+        faults = check_chains(rules, &links);
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    link_back(rules, &mut links);
+    let order = order(&links);
+    let fingerprints = fingerprints(rules, &links, &order);
+    Ok(Resolved { links, order, fingerprints })
+}
+
+fn reference_fault(line: u64, name: &str, several: bool) -> Fault {
+    if several {
+        return Fault::new(line, format!("several rules have the name '{name}'"))
+            .hint("refer to the rule by its id");
+    }
+    Fault::new(line, format!("no sound rule has the id or name '{name}'"))
+        .hint("load its file too, or put right what is wrong with it")
+}
+
+/// Refuses circles and chains that are too long.
+fn check_chains(rules: &[&Rule], links: &[Links]) -> Vec<(usize, Fault)> {
+    let depths = depths(links).into_iter().enumerate();
+    let deep = depths.filter(|(_, depth)| *depth > limits::CHAIN_MAX);
+    deep.map(|(number, _)| {
+        let line = rules.get(number).map_or(0, |rule| rule.line);
+        let hint = format!("at most {} rules may follow one another", limits::CHAIN_MAX);
+        (number, Fault::new(line, "its references form a circle or too long a chain").hint(hint))
+    })
+    .collect()
+}
+
+/// How many rules stand below each, one under the other; in a circle more than is allowed.
+fn depths(links: &[Links]) -> Vec<usize> {
+    let mut depths = vec![0; links.len()];
+    for _ in 0..=limits::CHAIN_MAX {
+        for (number, links) in links.iter().enumerate() {
+            let below = links.references.iter().filter_map(|next| depths.get(*next as usize));
+            let depth = below.max().map_or(0, |below| below + 1);
+            if let Some(slot) = depths.get_mut(number) {
+                *slot = depth;
+            }
+        }
+    }
+    depths
+}
+
+/// Tells every rule who counts its matches, and whether it still speaks for itself.
+fn link_back(rules: &[&Rule], links: &mut [Links]) {
+    let mut spoken_for = vec![(false, false); links.len()];
+    for number in 0..links.len() {
+        let Some(Body::Correlation(correlation)) = rules.get(number).map(|rule| &rule.body) else {
+            continue;
+        };
+        let from = u32::try_from(number).unwrap_or(u32::MAX);
+        let references = links.get(number).map(|l| l.references.clone()).unwrap_or_default();
+        for (place, target) in references.iter().enumerate() {
+            if let Some(links) = links.get_mut(*target as usize) {
+                links.feeds.push((from, place));
+            }
+            if let Some((used, generate)) = spoken_for.get_mut(*target as usize) {
+                *used = true;
+                *generate |= correlation.generate;
+            }
+        }
+    }
+    for (links, (used, generate)) in links.iter_mut().zip(spoken_for) {
+        links.generates = !used || generate;
+    }
+}
+
+fn order(links: &[Links]) -> Vec<u32> {
+    let mut depths: Vec<_> =
+        depths(links).into_iter().enumerate().filter(|(_, d)| *d > 0).collect();
+    depths.sort_by_key(|(_, depth)| *depth);
+    depths.into_iter().filter_map(|(number, _)| u32::try_from(number).ok()).collect()
+}
+
+fn fingerprints(rules: &[&Rule], links: &[Links], order: &[u32]) -> Vec<u64> {
+    let mut prints: Vec<u64> = rules.iter().map(|rule| rule.fingerprint).collect();
+    for number in order {
+        let number = *number as usize;
+        let Some(links) = links.get(number) else { continue };
+        let parts = [number].into_iter().chain(links.references.iter().map(|n| *n as usize));
+        let bytes: Vec<u8> = parts
+            .filter_map(|part| prints.get(part))
+            .flat_map(|print| print.to_le_bytes())
+            .collect();
+        if let Some(print) = prints.get_mut(number) {
+            *print = fnv(&bytes);
+        }
+    }
+    prints
+}
+
+/// Binds the field names of a correlation rule.
+pub(crate) fn compile(
+    correlation: &Correlation,
+    rules: Vec<u32>,
+    fields: &mut Fields,
+) -> CompiledCorrelation {
+    let mut bind = |names: &[String]| {
+        names.iter().map(|name| key_field(name, correlation, fields)).collect::<Vec<_>>()
+    };
+    let group_by = bind(&correlation.group_by);
+    let kind = match &correlation.kind {
+        Kind::EventCount(condition) => CompiledKind::EventCount(condition.clone()),
+        Kind::ValueCount { fields, condition } => {
+            CompiledKind::ValueCount { fields: bind(fields), condition: condition.clone() }
+        }
+        Kind::Temporal { at_least } => CompiledKind::Temporal { at_least: *at_least },
+        Kind::TemporalOrdered => CompiledKind::TemporalOrdered,
+    };
+    let timespan = i64::try_from(correlation.timespan.as_nanos()).unwrap_or(i64::MAX);
+    CompiledCorrelation { kind, rules, group_by, timespan }
+}
+
+fn key_field(name: &str, correlation: &Correlation, fields: &mut Fields) -> KeyField {
+    let alias = correlation.aliases.iter().find(|alias| alias.name == name);
+    let by_rule = correlation.rules.iter().map(|(_, rule)| {
+        let meant = alias.and_then(|alias| alias.fields.iter().find(|(of, _)| of == rule));
+        fields.intern(meant.map_or(name, |(_, field)| field))
+    });
+    KeyField { name: name.into(), by_rule: by_rule.collect() }
+}

@@ -1,0 +1,64 @@
+//! The rules that apply to one combination of log sources, found by their witnesses.
+
+use std::collections::BTreeMap;
+
+use crate::text::{Literal, LiteralIndex};
+
+use super::fields::FieldId;
+use super::witness::{Clue, Witness};
+
+/// Rules and the index over their witnesses. Rules are numbered anew within a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Number in the rule set, by number in the plan.
+    pub(crate) rules: Vec<u32>,
+    /// Rules without a witness.
+    pub(crate) always: Vec<u32>,
+    probes: Vec<Option<Box<Probe>>>,
+}
+
+/// What to look for in one field.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    /// Rules for which it is enough that the field has a value.
+    pub(crate) present: Vec<u32>,
+    pub(crate) literals: LiteralIndex,
+}
+
+impl Plan {
+    /// A plan over some rules of the set. `fields` is the number of known field names.
+    pub(crate) fn new<'w>(rules: impl Iterator<Item = (u32, &'w Witness)>, fields: usize) -> Self {
+        let mut plan = Self::default();
+        let mut clues: BTreeMap<&Clue, Vec<u32>> = BTreeMap::new();
+        for (rule, witness) in rules {
+            let number = u32::try_from(plan.rules.len()).unwrap_or(u32::MAX);
+            plan.rules.push(rule);
+            match witness {
+                Witness::Open => plan.always.push(number),
+                Witness::AnyOf(any) => {
+                    any.iter().for_each(|clue| clues.entry(clue).or_default().push(number));
+                }
+            }
+        }
+        let mut probes: BTreeMap<FieldId, (Vec<u32>, Vec<(Literal, Vec<u32>)>)> = BTreeMap::new();
+        for (clue, numbers) in clues {
+            let (present, literals) = probes.entry(clue.field).or_default();
+            match &clue.literal {
+                Some(literal) => literals.push((literal.clone(), numbers)),
+                None => present.extend(numbers),
+            }
+        }
+        plan.probes.resize_with(fields, || None);
+        for (field, (present, literals)) in probes {
+            if let Some(slot) = plan.probes.get_mut(field.index()) {
+                let literals = LiteralIndex::new(literals);
+                *slot = Some(Box::new(Probe { present, literals }));
+            }
+        }
+        plan
+    }
+
+    pub(crate) fn probe(&self, field: FieldId) -> Option<&Probe> {
+        self.probes.get(field.index())?.as_deref()
+    }
+}

@@ -1,0 +1,328 @@
+//! Which detection rules an event matches.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use keng_event::{Batch, EventRef};
+
+use crate::compile::atoms::{AtomId, CompiledAtom, Matcher};
+use crate::compile::fields::{Bindings, FieldId, Origin, Resolved};
+use crate::compile::plan::Plan;
+use crate::route::{BatchRoutes, Plans};
+use crate::rule_set::{RuleSet, Tables};
+use crate::sigma::Expr;
+use crate::{LogSourceFilter, sigma::test::Place};
+
+use super::value;
+use super::view::{View, haystacks};
+
+/// A rule set with the buffers to evaluate it.
+#[derive(Debug)]
+pub(crate) struct Detector {
+    rules: Arc<RuleSet>,
+    plans: Plans,
+    view: View,
+    memo: Memo,
+    candidates: Vec<u64>,
+    hits: Vec<u32>,
+    /// Conditions evaluated so far.
+    pub(crate) evaluations: u64,
+}
+
+/// The names of one batch as each origin has them, resolved when first needed.
+#[derive(Debug)]
+pub(crate) struct BatchNames {
+    raw: Option<Resolved>,
+    datasets: Vec<Option<Resolved>>,
+    routes: BatchRoutes,
+}
+
+impl BatchNames {
+    fn origin(&mut self, origin: Origin, bindings: &Bindings, batch: &Batch) -> Option<&Resolved> {
+        let slot = match origin {
+            Origin::Raw => &mut self.raw,
+            Origin::Dataset(index) => self.datasets.get_mut(index)?,
+        };
+        Some(slot.get_or_insert_with(|| bindings.resolve(origin, batch)))
+    }
+}
+
+/// An event with the names of its batch: what a match is explained and grouped by.
+#[derive(Debug)]
+pub(crate) struct Matched<'a> {
+    pub(crate) rules: &'a RuleSet,
+    pub(crate) event: EventRef<'a>,
+    view: &'a View,
+}
+
+impl Matched<'_> {
+    /// The first value of a rule's field, as text.
+    pub(crate) fn value(&self, field: FieldId) -> Option<String> {
+        let value = self.event.at(self.view.index(field)?)?;
+        Some(value::text(value).into_owned())
+    }
+}
+
+impl Detector {
+    pub(crate) fn new(rules: Arc<RuleSet>) -> Self {
+        let tables = rules.tables();
+        Self {
+            plans: Plans::new(&rules),
+            view: View::new(tables.fields.len()),
+            memo: Memo::new(tables.atoms.len()),
+            candidates: Vec::new(),
+            hits: Vec::new(),
+            evaluations: 0,
+            rules,
+        }
+    }
+
+    pub(crate) fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// Prepares a batch.
+    pub(crate) fn names(&self, batch: &Batch) -> BatchNames {
+        let mut datasets = Vec::new();
+        datasets.resize_with(self.rules.datasets().len(), || None);
+        BatchNames { raw: None, datasets, routes: self.plans.resolve(batch) }
+    }
+
+    /// Evaluates one event; `source` overrides where it says it comes from. Gives the numbers of
+    /// the rules that match, in the order of the set.
+    pub(crate) fn evaluate<'s>(
+        &'s mut self,
+        event: EventRef<'s>,
+        names: &'s mut BatchNames,
+        source: Option<&LogSourceFilter>,
+    ) -> (&'s [u32], Option<Matched<'s>>) {
+        self.hits.clear();
+        let rules = &*self.rules;
+        let tables = rules.tables();
+        let route = self.plans.route(event, &names.routes, source, rules);
+        let resolved = names.origin(route.origin, &tables.bindings, event.batch());
+        let (Some(plan), Some(resolved)) = (self.plans.get(route.plan), resolved) else {
+            return (&[], None);
+        };
+        self.view.begin(event, resolved);
+        self.memo.begin();
+        let Self { view, memo, candidates, hits, .. } = self;
+        collect(plan, event, view, resolved, candidates);
+        let mut judge = Judge { tables, event, view, resolved, memo };
+        for (word, bits) in candidates.iter().enumerate() {
+            let mut bits = *bits;
+            while bits != 0 {
+                let number = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let Some(&rule) = plan.rules.get(number) else { continue };
+                let Some(expr) = rules.expr(rule) else { continue };
+                self.evaluations += 1;
+                if judge.holds(expr) && route.admits(rules, rule) {
+                    hits.push(rule);
+                }
+            }
+        }
+        (hits, Some(Matched { rules, event, view }))
+    }
+
+    /// The tests that make the rule match the event evaluated last.
+    pub(crate) fn reasons(
+        &mut self,
+        event: EventRef<'_>,
+        names: &mut BatchNames,
+        source: Option<&LogSourceFilter>,
+        rule: u32,
+        found: &mut dyn FnMut(FieldId, String),
+    ) {
+        let rules = &*self.rules;
+        let tables = rules.tables();
+        let route = self.plans.route(event, &names.routes, source, rules);
+        let Some(resolved) = names.origin(route.origin, &tables.bindings, event.batch()) else {
+            return;
+        };
+        self.memo.begin();
+        let memo = &mut self.memo;
+        let mut judge = Judge { tables, event, view: &mut self.view, resolved, memo };
+        if let Some(expr) = rules.expr(rule) {
+            judge.reasons(expr, found);
+        }
+    }
+}
+
+/// Marks the rules of the plan whose witness the event has.
+fn collect(
+    plan: &Plan,
+    event: EventRef<'_>,
+    view: &mut View,
+    resolved: &Resolved,
+    candidates: &mut Vec<u64>,
+) {
+    candidates.clear();
+    candidates.resize(plan.rules.len().div_ceil(64), 0);
+    let mut mark = |numbers: &[u32]| {
+        for number in numbers {
+            if let Some(word) = candidates.get_mut(*number as usize >> 6) {
+                *word |= 1 << (number & 63);
+            }
+        }
+    };
+    mark(&plan.always);
+    let mut at = 0;
+    while let Some(field) = view.present().get(at).copied() {
+        at += 1;
+        let Some(probe) = plan.probe(field) else { continue };
+        mark(&probe.present);
+        view.fold(event, field, resolved);
+        view.folded(field).for_each(|text| probe.literals.find(text, &mut mark));
+    }
+    if let Some(probe) = plan.probe(FieldId::KEYWORDS) {
+        view.fold(event, FieldId::KEYWORDS, resolved);
+        view.folded(FieldId::KEYWORDS).for_each(|text| probe.literals.find(text, &mut mark));
+    }
+}
+
+/// Results of tests on the event at hand.
+#[derive(Debug)]
+struct Memo {
+    epoch: u32,
+    /// Epoch and, in the lowest bit, the result.
+    results: Vec<u32>,
+}
+
+impl Memo {
+    fn new(atoms: usize) -> Self {
+        Self { epoch: 0, results: vec![0; atoms] }
+    }
+
+    fn begin(&mut self) {
+        self.epoch += 1;
+        if self.epoch > u32::MAX >> 1 {
+            self.results.fill(0);
+            self.epoch = 1;
+        }
+    }
+
+    fn get(&self, atom: AtomId) -> Option<bool> {
+        let result = *self.results.get(atom as usize)?;
+        (result >> 1 == self.epoch).then_some(result & 1 != 0)
+    }
+
+    fn set(&mut self, atom: AtomId, truth: bool) {
+        if let Some(result) = self.results.get_mut(atom as usize) {
+            *result = self.epoch << 1 | u32::from(truth);
+        }
+    }
+}
+
+/// Evaluates conditions on one event.
+struct Judge<'j> {
+    tables: &'j Tables,
+    event: EventRef<'j>,
+    view: &'j mut View,
+    resolved: &'j Resolved,
+    memo: &'j mut Memo,
+}
+
+impl Judge<'_> {
+    fn holds(&mut self, expr: &Expr<AtomId>) -> bool {
+        match expr {
+            Expr::Atom(atom) => self.atom(*atom),
+            Expr::Not(part) => !self.holds(part),
+            Expr::And(parts) => parts.iter().all(|part| self.holds(part)),
+            Expr::Or(parts) => parts.iter().any(|part| self.holds(part)),
+            Expr::AtLeast(wanted, parts) => {
+                let mut missing = *wanted;
+                let counted = parts.iter().try_for_each(|part| {
+                    missing -= usize::from(self.holds(part));
+                    if missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                counted.is_break()
+            }
+        }
+    }
+
+    fn atom(&mut self, id: AtomId) -> bool {
+        if let Some(known) = self.memo.get(id) {
+            return known;
+        }
+        let truth = self.tables.atoms.get(id).is_some_and(|atom| self.test(atom));
+        self.memo.set(id, truth);
+        truth
+    }
+
+    fn test(&mut self, atom: &CompiledAtom) -> bool {
+        let CompiledAtom { field, matcher } = atom;
+        match matcher {
+            Matcher::Text(set) if !set.cased() => {
+                self.view.fold(self.event, *field, self.resolved);
+                self.view.folded(*field).any(|text| set.is_match(text))
+            }
+            Matcher::Text(set) => self.any(*field, |value| set.is_match(&value::text(value))),
+            Matcher::Regex(regex) => self.any(*field, |value| regex.is_match(&value::text(value))),
+            Matcher::Cidr(nets) => self.any(*field, |value| value::in_networks(value, nets)),
+            Matcher::Compare(comparison, wanted) => self.any(*field, |value| {
+                let order = value::number(value).and_then(|number| number.order(*wanted));
+                order.is_some_and(|order| comparison.holds(order))
+            }),
+            Matcher::TimePart(part, comparison, wanted) => {
+                self.any(*field, |value| value::time_part(value, *part, *comparison, *wanted))
+            }
+            Matcher::FieldRef { other, place, cased } => {
+                self.field_ref(*field, *other, *place, *cased)
+            }
+            Matcher::Present => *field == FieldId::KEYWORDS || self.view.index(*field).is_some(),
+        }
+    }
+
+    fn any(&self, field: FieldId, mut test: impl FnMut(keng_event::Value<'_>) -> bool) -> bool {
+        if field == FieldId::KEYWORDS {
+            let mut truth = false;
+            haystacks(self.event, self.resolved, &mut |value| truth = truth || test(value));
+            return truth;
+        }
+        self.view.index(field).is_some_and(|index| self.event.all(index).any(test))
+    }
+
+    fn field_ref(&mut self, field: FieldId, other: FieldId, place: Place, cased: bool) -> bool {
+        if cased {
+            let Some(index) = self.view.index(other) else { return false };
+            return self.event.all(index).any(|wanted| {
+                let wanted = value::text(wanted);
+                self.any(field, |value| value::has(&value::text(value), &wanted, place))
+            });
+        }
+        self.view.fold(self.event, field, self.resolved);
+        self.view.fold(self.event, other, self.resolved);
+        self.view
+            .folded(other)
+            .any(|wanted| self.view.folded(field).any(|text| value::has(text, wanted, place)))
+    }
+
+    /// Reports the first value of every field on which a test outside negations holds.
+    fn reasons(&mut self, expr: &Expr<AtomId>, found: &mut dyn FnMut(FieldId, String)) {
+        match expr {
+            Expr::Not(_) => {}
+            Expr::And(parts) | Expr::Or(parts) | Expr::AtLeast(_, parts) => {
+                for part in parts {
+                    if self.holds(part) {
+                        self.reasons(part, found);
+                    }
+                }
+            }
+            Expr::Atom(id) => {
+                let Some(atom) = self.tables.atoms.get(*id) else { return };
+                if !self.atom(*id) {
+                    return;
+                }
+                let mut first = None;
+                self.any(atom.field, |value| {
+                    first.get_or_insert_with(|| value::text(value).into_owned());
+                    true
+                });
+                if let Some(first) = first {
+                    found(atom.field, first);
+                }
+            }
+        }
+    }
+}

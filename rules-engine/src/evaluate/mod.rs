@@ -1,0 +1,5 @@
+//! Plans against events.
+
+pub(crate) mod detector;
+pub(crate) mod value;
+pub(crate) mod view;
