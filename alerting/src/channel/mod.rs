@@ -141,7 +141,7 @@ pub(crate) struct Channel {
 #[derive(Debug)]
 enum Transport {
     Webhook(Webhook),
-    Mail(Box<Mail>),
+    Mail(Mail),
 }
 
 /// A mail dialogue has several commands, each with its own limit; in all it gets this many times
@@ -152,9 +152,7 @@ impl Channel {
     fn build(config: &ChannelConfig, zone: &jiff::tz::TimeZone) -> Result<Self, String> {
         let transport = match config {
             ChannelConfig::Webhook(webhook) => Transport::Webhook(Webhook::build(webhook)?),
-            ChannelConfig::Smtp(smtp) => {
-                Transport::Mail(Box::new(Mail::build(smtp, zone.clone())?))
-            }
+            ChannelConfig::Smtp(smtp) => Transport::Mail(Mail::build(smtp, zone.clone())?),
         };
         Ok(Self {
             name: config.name().to_owned(),
