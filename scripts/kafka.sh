@@ -2,7 +2,10 @@
 # A real Apache Kafka broker for tests and trials: one node in KRaft mode, on loopback.
 #
 #   scripts/kafka.sh fetch            downloads the broker once (Maven, about 45 MB)
-#   scripts/kafka.sh start DIR PORT   formats DIR, starts a broker on 127.0.0.1:PORT, prints its pid
+#   scripts/kafka.sh start DIR PORT [OWNER]
+#                                     formats DIR, starts a broker on 127.0.0.1:PORT (and a
+#                                     controller on PORT + 1), prints its pid; with OWNER the
+#                                     broker ends when the process of that id does, however it ends
 #   scripts/kafka.sh stop DIR         stops the broker that was started on DIR
 #
 # It is no way to run Kafka for real: nothing is replicated and 512 MB of heap is all it gets.
@@ -47,7 +50,7 @@ POM
 }
 
 start() {
-    dir=$1 port=$2
+    dir=$1 port=$2 owner=${3:-}
     [ -e "$libs/.complete" ] || fail "the broker was not fetched: run 'scripts/kafka.sh fetch'" 3
     command -v java >/dev/null || fail "java is missing: install a Java runtime, 17 or later" 3
     controller=$((port + 1))
@@ -91,7 +94,18 @@ PROPERTIES
         sleep 0.2
         waited=$((waited + 1))
     done
+    if [ -n "$owner" ]; then
+        setsid nohup "$0" watch "$pid" "$owner" >/dev/null 2>&1 </dev/null &
+    fi
     echo "$pid"
+}
+
+# Ends the broker when its owner is gone: a test that is killed cannot.
+watch() {
+    while kill -0 "$1" 2>/dev/null; do
+        kill -0 "$2" 2>/dev/null || kill -9 "$1"
+        sleep 1
+    done
 }
 
 stop() {
@@ -109,7 +123,8 @@ stop() {
 
 case "${1:-}" in
 fetch) fetch ;;
-start) [ $# -eq 3 ] || fail "usage: kafka.sh start DIR PORT" 2 && start "$2" "$3" ;;
+start) [ $# -ge 3 ] || fail "usage: kafka.sh start DIR PORT [OWNER]" 2 && start "$2" "$3" "${4:-}" ;;
 stop) [ $# -eq 2 ] || fail "usage: kafka.sh stop DIR" 2 && stop "$2" ;;
-*) fail "usage: kafka.sh fetch | start DIR PORT | stop DIR" 2 ;;
+watch) watch "$2" "$3" ;;
+*) fail "usage: kafka.sh fetch | start DIR PORT [OWNER] | stop DIR" 2 ;;
 esac

@@ -124,7 +124,12 @@ impl DiskBus {
     /// # Errors
     ///
     /// [`Error::Locked`] if another process has them, [`Error::Config`], [`Error::Storage`].
-    pub fn open(dir: &Path, config: &Config, now: &Now, metrics: &BusMetrics) -> Result<Self, Error> {
+    pub fn open(
+        dir: &Path,
+        config: &Config,
+        now: &Now,
+        metrics: &BusMetrics,
+    ) -> Result<Self, Error> {
         config.validated()?;
         let open = |topic: Topic| Handle::open(topic, dir, config, now, metrics).map(Arc::new);
         let [events, findings] = Topic::ALL.map(open);

@@ -11,22 +11,37 @@
 
 mod admin;
 mod consumer;
+mod look;
 mod producer;
 mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::{Error, Now, Topic};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    Bounds, Bus, Delivered, Epoch, Error, Group, Lag, Now, Position, Positions, Record,
+    Subscription, Topic,
+};
+use admin::Admin;
+use consumer::KafkaSubscription;
+use look::Looker;
+use producer::Producer;
+
+/// How long one request to the brokers may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the cluster is reached and used.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `host:port` of one or more brokers.
     pub brokers: Vec<String>,
-    /// What topic names and groups begin with: `keng` makes `keng.events` and the group
-    /// `keng.rules`.
+    /// What the names of topics and groups begin with: `keng` makes the topic `keng.events` and
+    /// its group `keng.events.rules`.
     pub prefix: String,
     /// Partitions of a topic when it is created; a topic that exists keeps its own.
     pub partitions: u32,
@@ -62,4 +77,157 @@ impl Default for Config {
             settings: BTreeMap::new(),
         }
     }
+}
+
+/// A bus of several nodes. Clones share it.
+#[derive(Clone)]
+pub struct KafkaBus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    admin: Arc<Admin>,
+    producer: Arc<Producer>,
+    looker: Looker,
+    epochs: [Epoch; 2],
+    closed: AtomicBool,
+    now: Now,
+}
+
+impl std::fmt::Debug for KafkaBus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaBus").field("brokers", &self.inner.config.brokers).finish()
+    }
+}
+
+impl KafkaBus {
+    /// Reaches the cluster and creates the topics that are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], or [`Error::Kafka`] if no broker answers or refuses.
+    pub async fn connect(config: &Config, now: &Now) -> Result<Self, Error> {
+        settings::check(config)?;
+        let admin = Arc::new(admin::client(config)?);
+        admin::create_topics(&admin, config).await?;
+        let [events, findings] = Topic::ALL.map(|topic| topic_name(config, topic));
+        let epochs = [admin::epoch(&admin, &events).await?, admin::epoch(&admin, &findings).await?];
+        let inner = Inner {
+            config: config.clone(),
+            admin,
+            producer: Arc::new(Producer::new(config)?),
+            looker: Looker::new(config),
+            epochs,
+            closed: AtomicBool::new(false),
+            now: Arc::clone(now),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs what waits for the brokers off the runtime's threads.
+    async fn look<T: Send + 'static>(
+        &self,
+        topic: Topic,
+        look: impl FnOnce(&Inner, &str, Epoch) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = Arc::clone(&self.inner);
+        let looked = tokio::task::spawn_blocking(move || {
+            look(&inner, &topic_name(&inner.config, topic), inner.epoch(topic))
+        });
+        looked.await.unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Inner {
+    const fn epoch(&self, topic: Topic) -> Epoch {
+        let [events, findings] = self.epochs;
+        match topic {
+            Topic::Events => events,
+            Topic::Findings => findings,
+        }
+    }
+}
+
+impl Bus for KafkaBus {
+    /// A record must hold one event: an offset of Kafka counts messages.
+    fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>> {
+        async move {
+            if self.inner.closed.load(Ordering::Acquire) {
+                return Err(Error::Closed);
+            }
+            let record = record.validated()?;
+            if record.count != 1 {
+                return Err(Error::InvalidRecord { bytes: record.bytes(), count: record.count });
+            }
+            let name = topic_name(&self.inner.config, topic);
+            let put = self.inner.producer.send(&name, &record).await?;
+            let epoch = self.inner.epoch(topic);
+            Ok(Position { epoch, partition: put.partition, offset: put.offset })
+        }
+        .boxed()
+    }
+
+    fn subscribe(
+        &self,
+        topic: Topic,
+        group: Group,
+        positions: Positions,
+    ) -> BoxFuture<'_, Result<Box<dyn Subscription>, Error>> {
+        async move {
+            let config = &self.inner.config;
+            let name = topic_name(config, topic);
+            let group = group_name(config, topic, &group);
+            let (epoch, admin) = (self.inner.epoch(topic), Arc::clone(&self.inner.admin));
+            let joined = KafkaSubscription::join(config, name, &group, epoch, positions, admin);
+            Ok(Box::new(joined?) as Box<dyn Subscription>)
+        }
+        .boxed()
+    }
+
+    fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from: u64,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<Vec<Delivered>, Error>> {
+        self.look(topic, move |inner, name, epoch| {
+            inner.looker.read(name, epoch, partition, from, max_bytes)
+        })
+        .boxed()
+    }
+
+    fn bounds(&self, topic: Topic) -> BoxFuture<'_, Result<Vec<Bounds>, Error>> {
+        self.look(topic, |inner, name, epoch| inner.looker.bounds(name, epoch)).boxed()
+    }
+
+    fn lag(&self, topic: Topic, group: Group) -> BoxFuture<'_, Result<Vec<Lag>, Error>> {
+        self.look(topic, move |inner, name, epoch| {
+            let group = group_name(&inner.config, topic, &group);
+            inner.looker.lag(name, epoch, group, &inner.now)
+        })
+        .boxed()
+    }
+
+    /// Subscriptions end when they are dropped.
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async move {
+            self.inner.closed.store(true, Ordering::Release);
+            self.inner.producer.flush().await
+        }
+        .boxed()
+    }
+}
+
+fn topic_name(config: &Config, topic: Topic) -> String {
+    format!("{}.{}", config.prefix, topic.as_str())
+}
+
+fn group_name(config: &Config, topic: Topic, group: &Group) -> String {
+    format!("{}.{}.{group}", config.prefix, topic.as_str())
+}
+
+fn failed(doing: impl Into<String>, error: rdkafka::error::KafkaError) -> Error {
+    Error::Kafka { doing: doing.into(), source: error.into() }
 }

@@ -20,13 +20,13 @@ mod local;
 
 pub mod disk;
 pub mod faulty;
-// pub mod kafka;
+pub mod kafka;
 pub mod memory;
 mod metered;
 mod metrics;
 
 #[cfg(test)]
-mod contract {}
+mod contract;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,7 +296,9 @@ pub enum Error {
         bytes_max: u64,
     },
     /// The record can never be accepted.
-    #[error("a record of {bytes} bytes and {count} events was refused: at most {RECORD_BYTES_MAX} bytes and at least one event")]
+    #[error(
+        "a record of {bytes} bytes and {count} events was refused: at most {RECORD_BYTES_MAX} bytes and at least one event, on Kafka exactly one"
+    )]
     InvalidRecord {
         /// Length of its value.
         bytes: usize,
@@ -310,7 +312,9 @@ pub enum Error {
         partition: u32,
     },
     /// A commit that points beyond what was ever published.
-    #[error("a commit at offset {offset} of partition {partition} was refused: its log ends at {end}")]
+    #[error(
+        "a commit at offset {offset} of partition {partition} was refused: its log ends at {end}"
+    )]
     InvalidCommit {
         /// Which partition.
         partition: u32,
@@ -320,7 +324,9 @@ pub enum Error {
         end: u64,
     },
     /// Another process has the log open.
-    #[error("the log at {path} is in use by another process: stop that first, or choose another data directory")]
+    #[error(
+        "the log at {path} is in use by another process: stop that first, or choose another data directory"
+    )]
     Locked {
         /// Where the log is.
         path: std::path::PathBuf,

@@ -134,7 +134,8 @@ impl Bus for Metered {
             let inner = self.inner.subscribe(topic, group.clone(), positions).await?;
             let (metrics, progress) = (self.metrics.clone(), Arc::clone(&self.progress));
             let given = BTreeMap::new();
-            let subscription = MeteredSubscription { inner, metrics, progress, topic, group, given };
+            let subscription =
+                MeteredSubscription { inner, metrics, progress, topic, group, given };
             Ok(Box::new(subscription) as Box<dyn Subscription>)
         }
         .boxed()
@@ -235,7 +236,7 @@ impl Subscription for MeteredSubscription {
 impl Drop for MeteredSubscription {
     fn drop(&mut self) {
         let (topic, group) = (self.topic, &self.group);
-        lock(&self.progress).retain(|(t, g, _), _| (*t, &*g) != (topic, group));
+        lock(&self.progress).retain(|(t, g, _), _| (*t, g) != (topic, group));
     }
 }
 

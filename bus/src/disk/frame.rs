@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! key    offset u64 | count u32 | appended at, ms i64 | bytes before it in its segment u64
-//! value  version u8 | codec u8 | CRC-32 u32 of all that follows | key length u32 |
+//! value  version u8 | codec u8 | CRC-32 u32 of all other bytes | key length u32 |
 //!        payload length before compression u32 | key | payload
 //! ```
 //!
@@ -89,11 +89,18 @@ pub(super) fn encode(record: &Record, compress: bool) -> Vec<u8> {
     body.extend(length(plain.len()).to_be_bytes());
     body.extend_from_slice(&record.key);
     body.extend_from_slice(payload);
-    let checksum = crc32fast::hash(body.get(6..).unwrap_or_default()).to_be_bytes();
-    for (to, from) in body.iter_mut().skip(2).zip(checksum) {
+    let checksum = checksum(VERSION, codec, body.get(6..).unwrap_or_default());
+    for (to, from) in body.iter_mut().skip(2).zip(checksum.to_be_bytes()) {
         *to = from;
     }
     body
+}
+
+fn checksum(version: u8, codec: u8, rest: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[version, codec]);
+    hasher.update(rest);
+    hasher.finalize()
 }
 
 /// Lengths are at most [`RECORD_BYTES_MAX`], which a `u32` holds.
@@ -111,8 +118,8 @@ pub(super) fn decode(frame: &[u8]) -> Result<(Bytes, Bytes), &'static str> {
     if *version != VERSION {
         return Err("it has an unknown version");
     }
-    let (checksum, body) = rest.split_first_chunk().ok_or("it is cut off")?;
-    if u32::from_be_bytes(*checksum) != crc32fast::hash(body) {
+    let (expected, body) = rest.split_first_chunk().ok_or("it is cut off")?;
+    if u32::from_be_bytes(*expected) != checksum(*version, *codec, body) {
         return Err("its checksum is wrong");
     }
     let (key_length, body) = body.split_first_chunk().ok_or("it is cut off")?;
@@ -153,10 +160,10 @@ mod tests {
             Place { offset: 7, count: 3, appended_at_ms: 1_700_000_000_000, bytes_before: 513 };
         let golden = "0000000000000007000000030000018bcfe568000000000000000201";
         assert_eq!(hex(&place.encode()), golden);
-        let golden = "010051c1b0bc00000002000000056b6568656c6c6f";
+        let golden = "0100cb287d6800000002000000056b6568656c6c6f";
         assert_eq!(hex(&encode(&record(b"ke", b"hello"), true)), golden);
-        let golden = "01010c36b3f50000000000000400";
-        assert!(hex(&encode(&record(b"", &[b'a'; 1024]), true)).starts_with(golden));
+        let compressed = hex(&encode(&record(b"", &[b'a'; 1024]), true));
+        assert_eq!(compressed, "TODO");
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -179,8 +186,7 @@ mod tests {
         fn a_flipped_bit_is_noticed(value in proptest::collection::vec(0_u8..4, 0..600), at: prop::sample::Index, bit in 0..8) {
             let mut frame = encode(&record(b"k", &value), true);
             let at = at.index(frame.len());
-            frame[at] ^= 1 << bit;
-            // The codec stands before the checksum; reading with the other one must fail too.
+            frame[at] ^= 1_u8 << bit;
             prop_assert!(decode(&frame).is_err());
         }
 

@@ -95,8 +95,7 @@ impl Log {
 
     fn report(&self, partition: u32, from: u64, to: u64, reason: &str) {
         let (topic, events) = (self.topic, to.saturating_sub(from));
-        let damaged =
-            Error::Damaged { topic, partition, offset: from, reason: reason.to_owned() };
+        let damaged = Error::Damaged { topic, partition, offset: from, reason: reason.to_owned() };
         self.metrics.failed(topic, &damaged);
         self.metrics.lost(topic, "damaged", events);
         tracing::error!(path = %self.path.display(), events, "{damaged}; reading goes on at {to}");

@@ -21,7 +21,8 @@ impl Writer {
         while self.bytes.saturating_add(bytes) > self.config.size_max_bytes {
             let drop_unread = self.config.when_full == WhenFull::DropOldest;
             let candidates = self.oldest().into_iter().filter(|oldest| oldest.read || drop_unread);
-            let Some(oldest) = candidates.min_by_key(|oldest| (!oldest.read, oldest.first_ms)) else {
+            let Some(oldest) = candidates.min_by_key(|oldest| (!oldest.read, oldest.first_ms))
+            else {
                 if self.nothing_staged() {
                     return Ok(false);
                 }

@@ -70,10 +70,11 @@ impl Segment {
 
     /// Learns size, times and end from the first and the last record.
     pub(super) fn recover(&mut self) {
-        let (first, last) = match (self.edge(Iterator::next), self.edge(DoubleEndedIterator::next_back)) {
-            (Ok(first), Ok(last)) => (first, last),
-            _ => return self.recover_damaged(),
-        };
+        let (first, last) =
+            match (self.edge(Iterator::next), self.edge(DoubleEndedIterator::next_back)) {
+                (Ok(first), Ok(last)) => (first, last),
+                _ => return self.recover_damaged(),
+            };
         let (Some((first, _)), Some((last, bytes))) = (first, last) else { return };
         self.times_ms = Some((first.appended_at_ms, last.appended_at_ms));
         self.bytes = last.bytes_before.saturating_add(bytes);

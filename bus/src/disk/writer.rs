@@ -69,11 +69,19 @@ pub(super) struct Tail {
     pub(super) end: u64,
 }
 
+/// Whoever published a staged record, and what the answer will be.
+struct Waiter {
+    done: oneshot::Sender<Result<Position, Error>>,
+    position: Position,
+    /// Held until then.
+    _room: OwnedSemaphorePermit,
+}
+
 #[derive(Default)]
 struct Staged {
     batch: Option<OwnedWriteBatch>,
     bytes: usize,
-    appends: Vec<(oneshot::Sender<Result<Position, Error>>, Position, OwnedSemaphorePermit)>,
+    appends: Vec<Waiter>,
     commits: Vec<Commit>,
 }
 
@@ -112,7 +120,7 @@ impl Writer {
                     self.log.closed.store(true, Ordering::Release);
                     self.log.changes.send_replace(());
                     // Whoever asked may have gone; the log is closed all the same.
-                    drop(done.send(()));
+                    done.send(()).ok();
                     return;
                 }
                 Err(Failed) => return,
@@ -135,7 +143,8 @@ impl Writer {
                     return Ok(Some(done));
                 }
             }
-            next = if self.staged.bytes < BATCH_BYTES_MAX { self.jobs.try_recv().ok() } else { None };
+            next =
+                if self.staged.bytes < BATCH_BYTES_MAX { self.jobs.try_recv().ok() } else { None };
         }
         self.flush()?;
         Ok(None)
@@ -173,7 +182,7 @@ impl Writer {
         self.bytes = self.bytes.saturating_add(bytes);
         self.staged.bytes = self.staged.bytes.saturating_add(stored);
         let position = self.log.position(partition, place.offset);
-        self.staged.appends.push((done, position, room));
+        self.staged.appends.push(Waiter { done, position, _room: room });
         Ok(())
     }
 
@@ -196,7 +205,7 @@ impl Writer {
         if let Err(error) = batch.durability(Some(mode)).commit() {
             let failed = self.fail(&error);
             let ended = || self.log.ended().unwrap_or(Error::Closed);
-            appends.into_iter().for_each(|(done, ..)| drop(done.send(Err(ended()))));
+            appends.into_iter().for_each(|waiter| drop(waiter.done.send(Err(ended()))));
             commits.into_iter().for_each(|commit| drop(commit.done.send(Err(ended()))));
             return Err(failed);
         }
@@ -216,7 +225,7 @@ impl Writer {
         }
         drop(committed);
         self.log.changes.send_replace(());
-        appends.into_iter().for_each(|(done, position, _)| drop(done.send(Ok(position))));
+        appends.into_iter().for_each(|waiter| drop(waiter.done.send(Ok(waiter.position))));
         commits.into_iter().for_each(|commit| drop(commit.done.send(Ok(()))));
         Ok(())
     }
