@@ -20,11 +20,8 @@ fn received_at() -> Timestamp {
 
 /// What becomes of records that arrive one after another.
 fn events(records: &[&[u8]]) -> keng_event::Batch {
-    let sender = Sender {
-        ip: Some("192.0.2.200".parse().unwrap()),
-        transport: "tcp",
-        ..Sender::default()
-    };
+    let sender =
+        Sender { ip: Some("192.0.2.200".parse().unwrap()), transport: "tcp", ..Sender::default() };
     let zone = TimeZone::fixed(jiff::tz::offset(7));
     let mut builder = BatchBuilder::new();
     for raw in records {
@@ -86,7 +83,8 @@ fn samples_give_the_expected_events() {
             for event in batch.iter() {
                 check_event(event);
                 let told = event.text("event.dataset").unwrap();
-                let own = told == dataset || told.strip_prefix(&dataset).is_some_and(|rest| rest.starts_with('.'));
+                let own = told == dataset
+                    || told.strip_prefix(&dataset).is_some_and(|rest| rest.starts_with('.'));
                 assert!(own, "{} is {told}, not {dataset}", event.to_json());
                 let json: serde_json::Value = serde_json::from_str(&event.to_json()).unwrap();
                 shown.push_str(&serde_json::to_string_pretty(&json).unwrap());
@@ -142,15 +140,63 @@ fn aliases_name_fields_that_are_known_or_the_dataset_s_own() {
 fn any_text() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         proptest::sample::select(vec![
-            "sshd[1]: ", "Failed password for ", "invalid user ", " from ", " port ", "192.0.2.1",
-            "sudo: ", " : ", "TTY=", " ; ", "COMMAND=", "kernel: ", "[UFW BLOCK] ", "IN=eth0 ",
-            "OUT= ", "SRC=", "MAC=", "%ASA-6-302013: ", "Built inbound TCP connection ", "for ",
-            "outside:", "/", "(", ")", " to ", "%SYS-5-CONFIG_I: ", "%SEC-6-IPACCESSLOGP: ",
-            "list ", "denied ", "-> ", " - - [", "22/Nov/2026:10:00:00 +0700", "] \"", "GET ",
-            "\" 200 1 \"", "\\x", "\\", "CRON[2]: ", "(root) CMD (", "pam_unix(sshd:auth): ",
-            "authentication failure; ", "user=", "rhost=", "useradd: new user: name=", "=", "[",
-            "]", "%", "nguyễn", "\u{0}", "ÿ", "message repeated 2 times: [ ", "%ASA-4-106023: ",
-            "<38>Nov 22 10:00:00 host ", "[error] ", "2026/11/22 10:00:00 ", ": ",
+            "sshd[1]: ",
+            "Failed password for ",
+            "invalid user ",
+            " from ",
+            " port ",
+            "192.0.2.1",
+            "sudo: ",
+            " : ",
+            "TTY=",
+            " ; ",
+            "COMMAND=",
+            "kernel: ",
+            "[UFW BLOCK] ",
+            "IN=eth0 ",
+            "OUT= ",
+            "SRC=",
+            "MAC=",
+            "%ASA-6-302013: ",
+            "Built inbound TCP connection ",
+            "for ",
+            "outside:",
+            "/",
+            "(",
+            ")",
+            " to ",
+            "%SYS-5-CONFIG_I: ",
+            "%SEC-6-IPACCESSLOGP: ",
+            "list ",
+            "denied ",
+            "-> ",
+            " - - [",
+            "22/Nov/2026:10:00:00 +0700",
+            "] \"",
+            "GET ",
+            "\" 200 1 \"",
+            "\\x",
+            "\\",
+            "CRON[2]: ",
+            "(root) CMD (",
+            "pam_unix(sshd:auth): ",
+            "authentication failure; ",
+            "user=",
+            "rhost=",
+            "useradd: new user: name=",
+            "=",
+            "[",
+            "]",
+            "%",
+            "nguyễn",
+            "\u{0}",
+            "ÿ",
+            "message repeated 2 times: [ ",
+            "%ASA-4-106023: ",
+            "<38>Nov 22 10:00:00 host ",
+            "[error] ",
+            "2026/11/22 10:00:00 ",
+            ": ",
         ])
         .prop_map(str::to_owned),
         "\\PC{0,6}",
@@ -160,17 +206,68 @@ fn any_text() -> impl Strategy<Value = String> {
 
 fn any_json() -> impl Strategy<Value = String> {
     let name = proptest::sample::select(vec![
-        "event_type", "timestamp", "flow_id", "src_ip", "proto", "alert", "http", "url", "status",
-        "flow", "start", "end", "bytes_toclient", "_path", "ts", "uid", "id.orig_h", "duration",
-        "Event", "System", "EventData", "EventID", "#text", "Channel", "Hashes", "User", "winlog",
-        "event_data", "channel", "event", "code", "original", "Image", "ProcessId", "IpAddress",
-        "Data", "param1", "keng", "@timestamp", "dataset", "TargetObject", "é", "",
+        "event_type",
+        "timestamp",
+        "flow_id",
+        "src_ip",
+        "proto",
+        "alert",
+        "http",
+        "url",
+        "status",
+        "flow",
+        "start",
+        "end",
+        "bytes_toclient",
+        "_path",
+        "ts",
+        "uid",
+        "id.orig_h",
+        "duration",
+        "Event",
+        "System",
+        "EventData",
+        "EventID",
+        "#text",
+        "Channel",
+        "Hashes",
+        "User",
+        "winlog",
+        "event_data",
+        "channel",
+        "event",
+        "code",
+        "original",
+        "Image",
+        "ProcessId",
+        "IpAddress",
+        "Data",
+        "param1",
+        "keng",
+        "@timestamp",
+        "dataset",
+        "TargetObject",
+        "é",
+        "",
     ]);
     let leaf = prop_oneof![
         proptest::sample::select(vec![
-            "alert", "2026-11-22T10:00:00.1+0700", "conn", "192.0.2.1", "::ffff:192.0.2.1", "-",
-            "MD5=AA,SHA1=", "A\\B", "Microsoft-Windows-Sysmon/Operational", "Security", "4624",
-            "C:\\Windows\\cmd.exe", "HKLM\\x", "http://a/b?c#d", "nguyễn", "",
+            "alert",
+            "2026-11-22T10:00:00.1+0700",
+            "conn",
+            "192.0.2.1",
+            "::ffff:192.0.2.1",
+            "-",
+            "MD5=AA,SHA1=",
+            "A\\B",
+            "Microsoft-Windows-Sysmon/Operational",
+            "Security",
+            "4624",
+            "C:\\Windows\\cmd.exe",
+            "HKLM\\x",
+            "http://a/b?c#d",
+            "nguyễn",
+            "",
         ])
         .prop_map(serde_json::Value::from),
         any::<i64>().prop_map(serde_json::Value::from),
@@ -249,4 +346,147 @@ proptest! {
             prop_assert_eq!(builder.finish().len(), 1);
         }
     }
+}
+
+/// The recorded logs that the tests read in place; `None`, said by name, where they are absent.
+fn corpus(name: &str) -> Option<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/loghub");
+    match std::fs::read(Path::new(folder).join(name)) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            // The one place in tests that must know whether a missing part is allowed.
+            assert!(option_env!("CI") != Some("true"), "{name}: {error}");
+            println!("skipped: {name} is not here");
+            None
+        }
+    }
+}
+
+/// How many of a corpus' lines fell to each dataset, and what each event must hold to.
+fn shares(
+    name: &str,
+    check: impl Fn(EventRef<'_>),
+) -> Option<std::collections::BTreeMap<String, usize>> {
+    let text = corpus(name)?;
+    let records: Vec<&[u8]> =
+        text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let batch = events(&records);
+    assert_eq!(batch.len(), records.len());
+    let mut shares = std::collections::BTreeMap::new();
+    for event in batch.iter() {
+        *shares.entry(event.text("event.dataset").unwrap().to_owned()).or_insert(0) += 1;
+        check_event(event);
+        check(event);
+    }
+    println!("{name}: {shares:?}");
+    Some(shares)
+}
+
+/// The address that a line names after `from ` or `rhost=`, read without our parsers.
+fn named_address(line: &str) -> Option<std::net::IpAddr> {
+    ["from ", "rhost="].iter().find_map(|word| {
+        let rest = line.rsplit_once(word)?.1;
+        rest.split([' ', ':', ',']).next()?.parse().ok()
+    })
+}
+
+#[test]
+fn every_line_of_a_busy_ssh_server_has_action_and_source() {
+    let shares = shares("OpenSSH_2k.log", |event| {
+        let line = event.text("event.original").unwrap();
+        assert!(event.text("event.action").is_some(), "no action: {line}");
+        if let Some(address) = named_address(line) {
+            assert_eq!(event.get("source.ip"), Some(Value::Ip(address)), "{line}");
+        }
+        if line.contains("Failed ")
+            || line.contains("authentication failure")
+            || line.contains("nvalid user")
+        {
+            assert_eq!(event.text("event.outcome"), Some("failure"), "{line}");
+        }
+    });
+    if let Some(shares) = shares {
+        assert_eq!(shares.keys().collect::<Vec<_>>(), ["linux.auth"]);
+    }
+}
+
+#[test]
+fn every_login_line_of_an_old_host_is_understood() {
+    let shares = shares("Linux_2k.log", |event| {
+        let line = event.text("event.original").unwrap();
+        if line.contains("pam_unix") || line.contains("sshd") {
+            assert_eq!(event.text("event.dataset"), Some("linux.auth"), "{line}");
+            assert!(event.text("event.action").is_some(), "no action: {line}");
+            assert!(event.text("event.outcome").is_some(), "no outcome: {line}");
+        }
+        if let Some(address) = named_address(line).filter(|_| line.contains("rhost=")) {
+            assert_eq!(event.get("source.ip"), Some(Value::Ip(address)), "{line}");
+        }
+    });
+    if let Some(shares) = shares {
+        let auth = shares.get("linux.auth").copied().unwrap_or(0);
+        assert!(auth >= 1_700, "{shares:?}");
+    }
+}
+
+#[test]
+fn apache_s_error_log_is_understood() {
+    let shares = shares("Apache_2k.log", |event| {
+        assert_eq!(event.text("event.dataset"), Some("web.error"), "{}", event.to_json());
+        assert!(event.text("log.level").is_some());
+    });
+    if let Some(shares) = shares {
+        assert_eq!(shares.get("web.error"), Some(&2_000));
+    }
+}
+
+#[test]
+fn a_mac_s_log_stays_generic_but_for_its_kernel() {
+    if let Some(shares) = shares("Mac_2k.log", |_| ()) {
+        assert!(
+            shares.keys().all(|name| name == "generic" || name == "linux.kernel"),
+            "{shares:?}"
+        );
+    }
+}
+
+/// SigmaHQ's regression events: each must come out as the event that its rule asks for.
+#[test]
+fn recorded_windows_events_keep_every_value() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/sigma/regression.ndjson");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        assert!(option_env!("CI") != Some("true"), "{path} is missing");
+        println!("skipped: regression.ndjson is not here");
+        return;
+    };
+    let mut checked = 0;
+    for line in text.lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        for recorded in case["events"].as_array().unwrap() {
+            let raw = recorded.to_string();
+            let batch = events(&[raw.as_bytes()]);
+            let event = batch.get(0).unwrap();
+            check_event(event);
+            let name = event.text("event.dataset").unwrap();
+            let dataset = super::all().iter().find(|dataset| dataset.name == name).unwrap();
+            for (sigma, value) in recorded["Event"]["EventData"].as_object().unwrap() {
+                let wanted = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let found = by_sigma_name(event, dataset, sigma);
+                assert_eq!(found.as_deref(), Some(&*wanted), "{sigma} of {raw}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 1_000, "{checked}");
+}
+
+/// What a rule finds under Sigma's name: the first alias, else behind a prefix, else bare.
+fn by_sigma_name(event: EventRef<'_>, dataset: &Dataset, sigma: &str) -> Option<String> {
+    let alias = dataset.aliases.iter().find(|alias| alias.sigma == sigma);
+    let aliases = alias.into_iter().flat_map(|alias| alias.fields).map(|name| (*name).to_owned());
+    let prefixed = dataset.prefixes.iter().map(|prefix| format!("{prefix}{sigma}"));
+    aliases
+        .chain(prefixed)
+        .chain(std::iter::once(sigma.to_owned()))
+        .find_map(|name| event.get(&name).map(|value| value.to_text().into_owned()))
 }
