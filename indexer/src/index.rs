@@ -161,9 +161,10 @@ impl Index {
         let packs: Vec<u32> =
             state.shards.values().flat_map(|shard| &shard.packs).map(|pack| pack.id).collect();
         layout.sweep(&shards, &packs)?;
-        let opened = state.shards.values().map(|meta| {
-            Arc::new(Shard::new(&layout, meta.clone(), &BTreeMap::new()))
-        });
+        let opened = state
+            .shards
+            .values()
+            .map(|meta| Arc::new(Shard::new(&layout, meta.clone(), &BTreeMap::new())));
         let view = View {
             shards: Arc::new(sorted(opened.collect())),
             tail: Tail::new(state.progress.clone()),
@@ -347,9 +348,10 @@ impl Inner {
         if let Some(last) = entries.last() {
             change.progress = (*last.progress).clone();
         }
-        let shards = change.add.iter().map(|meta| {
-            Arc::new(Shard::new(&self.layout, meta.clone(), &BTreeMap::new()))
-        });
+        let shards = change
+            .add
+            .iter()
+            .map(|meta| Arc::new(Shard::new(&self.layout, meta.clone(), &BTreeMap::new())));
         let shards: Vec<_> = shards.collect();
         self.commit(writer, &change, now)?;
         self.publish(&change.remove, shards, entries.len());
@@ -432,3 +434,6 @@ fn sorted(mut shards: Vec<Arc<Shard>>) -> Vec<Arc<Shard>> {
     shards.sort_by_key(|shard| std::cmp::Reverse((shard.meta.time[1], shard.meta.id)));
     shards
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ pub mod query;
 pub mod request;
 pub mod search;
 mod store;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use answer::{

@@ -148,3 +148,6 @@ impl Searcher {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,9 +200,9 @@ impl Evaluator<'_> {
             _ if bits.is_empty() => Ok(Matched::exactly(bits)),
             words if phrase.slop == 0 => {
                 let text = schema::fields().text;
-                let terms = words.iter().map(|word| {
-                    (word.offset as usize, Term::from_field_text(text, &word.text))
-                });
+                let terms = words
+                    .iter()
+                    .map(|word| (word.offset as usize, Term::from_field_text(text, &word.text)));
                 let query = PhraseQuery::new_with_offset(terms.collect());
                 self.scored(&query).map(Matched::exactly)
             }

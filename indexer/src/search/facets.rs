@@ -11,9 +11,7 @@ use crate::answer::{FacetsAnswer, ValueCount, Warning};
 use crate::error::Error;
 use crate::index::{Inner, Snapshot};
 use crate::query::Filter;
-use crate::request::{
-    FACET_FIELDS_MAX, FACET_VALUES_DEFAULT, FACET_VALUES_MAX, FacetsRequest,
-};
+use crate::request::{FACET_FIELDS_MAX, FACET_VALUES_DEFAULT, FACET_VALUES_MAX, FacetsRequest};
 use crate::search::Control;
 use crate::search::bits::Bits;
 use crate::search::eval::{Evaluator, is_countable};
@@ -110,7 +108,8 @@ pub(crate) fn top(
         control.check()?;
         Ok(in_tail(plan, entry, field))
     })?;
-    let shards = each(&plan.shards(snapshot), threads, |shard| in_shard(plan, shard, field, control))?;
+    let shards =
+        each(&plan.shards(snapshot), threads, |shard| in_shard(plan, shard, field, control))?;
     let mut all = Counts::default();
     for part in tail.results.into_iter().chain(shards.results) {
         all.approximate |= part.approximate;

@@ -11,9 +11,7 @@ use crate::answer::{CompleteAnswer, FieldInfo, FieldsAnswer, ValueCount};
 use crate::error::Error;
 use crate::index::{Inner, Snapshot};
 use crate::query::class_of;
-use crate::request::{
-    CompleteRequest, FIELDS_MAX, FieldsRequest, SUGGESTIONS_MAX,
-};
+use crate::request::{CompleteRequest, FIELDS_MAX, FieldsRequest, SUGGESTIONS_MAX};
 use crate::search::Control;
 use crate::search::eval::is_countable;
 use crate::search::facets::field_span;

@@ -74,15 +74,16 @@ pub(crate) fn each<I: Sync, T: Send>(
         }
         (done, halt)
     };
-    let parts = std::thread::scope(|scope| {
-        let helpers = threads.min(items.len()).saturating_sub(1);
-        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(run)).collect();
-        let mut parts = vec![run()];
-        parts.extend(helpers.into_iter().map(|helper| {
-            helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        }));
-        parts
-    });
+    let parts =
+        std::thread::scope(|scope| {
+            let helpers = threads.min(items.len()).saturating_sub(1);
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(run)).collect();
+            let mut parts = vec![run()];
+            parts.extend(helpers.into_iter().map(|helper| {
+                helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }));
+            parts
+        });
     let mut complete = true;
     let mut results = Vec::new();
     for (done, halt) in parts {

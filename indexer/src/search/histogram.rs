@@ -60,7 +60,8 @@ impl Scale {
         // Beyond a month: whole months of thirty days, as many as it takes.
         let longer = (1..).map(|months: i64| month.saturating_mul(months));
         let mut scales = INTERVALS.into_iter().chain(longer).map(with);
-        scales.find(|scale| scale.count <= most.max(2)).unwrap_or(with(i64::MAX))
+        let one = || Self { start: from, width: to - from + 1, count: 1 };
+        scales.find(|scale| scale.count <= most.max(2)).unwrap_or_else(one)
     }
 
     fn index_of(self, time: Timestamp) -> Option<usize> {
@@ -111,7 +112,9 @@ pub(crate) fn histogram(
     let scale = Scale::over(times, most, &control.zone, control.now);
     let threads = inner.config.threads;
     let (values, mut complete) = match &request.by {
-        Some(field) => facets::top(&mut plan, &snapshot, field, HISTOGRAM_SERIES_MAX, threads, control)?,
+        Some(field) => {
+            facets::top(&mut plan, &snapshot, field, HISTOGRAM_SERIES_MAX, threads, control)?
+        }
         None => (Vec::new(), true),
     };
     let by = request.by.as_deref().map(|field| (field, Values::new(values)));
@@ -135,7 +138,8 @@ fn extent(plan: &Plan, snapshot: &Snapshot) -> Option<Times> {
     let spans: Vec<_> = shards.chain(tail).filter(|span| plan.times.meets(*span)).collect();
     let first = spans.iter().map(|[first, _]| *first).min();
     let last = spans.iter().map(|[_, last]| *last).max();
-    let from = if plan.asked.from > i64::MIN { plan.asked.from } else { first?.max(plan.times.from) };
+    let from =
+        if plan.asked.from > i64::MIN { plan.asked.from } else { first?.max(plan.times.from) };
     let to = if plan.asked.to < i64::MAX { plan.asked.to } else { last?.min(plan.times.to) };
     Some(Times { from, to })
 }

@@ -7,9 +7,9 @@
 use std::ops::{Bound, Range};
 
 use keng_event::Value;
+use tantivy::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
-use tantivy::InvertedIndexReader;
 use tantivy::termdict::TermStreamer;
 
 use crate::query::filter::{Equals, Interval, Number};

@@ -197,6 +197,12 @@ impl Manifest {
         Ok(())
     }
 
+    /// Has the next commit write the manifest anew, as after a failed write.
+    #[cfg(test)]
+    pub(crate) fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
     fn append(&mut self, record: &[u8], fault: Fault<'_>) -> Result<(), Error> {
         let (half, rest) = record.split_at(record.len() / 2);
         let middle = self.end + half.len() as u64;
@@ -277,12 +283,130 @@ fn replay(bytes: &[u8], path: &std::path::Path) -> Result<(State, u64), Error> {
         return Err(damaged("it has no whole record".to_owned()));
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    let later = (1..rest.len()).find(|from| whole_record(rest.get(*from..).unwrap_or_default()).is_some());
+    let later =
+        (1..rest.len()).find(|from| whole_record(rest.get(*from..).unwrap_or_default()).is_some());
     match later {
         Some(from) => Err(damaged(format!(
             "the record at byte {at} is broken, but the one at byte {} is whole",
             at + from
         ))),
         None => Ok((state, at as u64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: u32) -> ShardMeta {
+        ShardMeta {
+            id,
+            level: 0,
+            bucket: Some(3_600),
+            events: 10,
+            bytes: 500,
+            time: [-5, 7],
+            received: [8, 9],
+            ids: vec![IdRange { epoch: u64::MAX, partition: 1, first: 0, last: 9 }],
+            packs: vec![PackMeta { id, bytes: 100 }],
+        }
+    }
+
+    fn change(number: u32) -> Change {
+        let mut progress = Progress::default();
+        progress.advance(Position { partition: 0, epoch: 3, offset: u64::from(number) * 10 });
+        let add = vec![shard(number)];
+        Change { next: number + 1, add, remove: Vec::new(), progress }
+    }
+
+    /// A manifest with two shards, and what it says.
+    fn written(dir: &std::path::Path) -> (PathBuf, State) {
+        let layout = Layout::create(dir).unwrap();
+        let (mut manifest, mut state) = Manifest::open(&layout).unwrap();
+        for number in [1, 2] {
+            manifest.commit(&mut state, &change(number), &|_| Ok(())).unwrap();
+        }
+        (layout.manifest(), state)
+    }
+
+    fn read(dir: &std::path::Path) -> Result<State, Error> {
+        Manifest::open(&Layout::create(dir).unwrap()).map(|(_, state)| state)
+    }
+
+    #[test]
+    fn golden_bytes_of_format_1() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _) = written(dir.path());
+        let bytes = std::fs::read(path).unwrap();
+        let mut shown = String::new();
+        let mut rest = bytes.as_slice();
+        while let Some((json, length)) = whole_record(rest) {
+            let head: Vec<_> = rest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            shown += &format!("{} {}\n", head.concat(), std::str::from_utf8(json).unwrap());
+            rest = &rest[length..];
+        }
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn a_torn_record_is_cut_and_what_was_committed_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, state) = written(dir.path());
+        let good = std::fs::read(&path).unwrap();
+        let first = replay(&good, &path).unwrap().1;
+        assert_eq!(first, good.len() as u64);
+        let two = {
+            let base = whole_record(&good).unwrap().1;
+            base + whole_record(&good[base..]).unwrap().1
+        };
+        for len in two..good.len() {
+            std::fs::write(&path, &good[..len]).unwrap();
+            assert_eq!(read(dir.path()).unwrap().next, 2, "{len} bytes");
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), two as u64);
+        }
+        // The file grew, the content never came; or only a part of it did.
+        for rubbish in [vec![0; 300], vec![0xff; 300], good[two..good.len() - 1].to_vec()] {
+            std::fs::write(&path, [good.as_slice(), &rubbish].concat()).unwrap();
+            assert_eq!(read(dir.path()).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn damage_before_a_whole_record_is_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _) = written(dir.path());
+        let good = std::fs::read(&path).unwrap();
+        let base = whole_record(&good).unwrap().1;
+        let two = base + whole_record(&good[base..]).unwrap().1;
+        for at in (0..two).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            assert!(matches!(read(dir.path()), Err(Error::Damaged { .. })), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, state) = written(dir.path());
+        let record = Record::Base { format: FORMAT + 1, change: state.whole() };
+        std::fs::write(&path, encode(&record, &path).unwrap()).unwrap();
+        assert!(matches!(read(dir.path()), Err(Error::Format { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn a_checkpoint_says_the_same_in_one_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut state) = written(dir.path());
+        let layout = Layout::create(dir.path()).unwrap();
+        let (mut manifest, _) = Manifest::open(&layout).unwrap();
+        let change = Change { remove: vec![1], ..change(3) };
+        manifest.commit(&mut state, &change, &|_| Ok(())).unwrap();
+        manifest.checkpoint(&state, &|_| Ok(())).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(whole_record(&bytes).unwrap().1, bytes.len());
+        assert_eq!(read(dir.path()).unwrap(), state);
+        assert_eq!(state.shards.keys().copied().collect::<Vec<_>>(), [2, 3]);
     }
 }

@@ -45,8 +45,8 @@ pub(crate) fn write(
 fn merge_segments(directory: &Path, sources: &[Arc<Shard>]) -> Result<(), Error> {
     let doing = "merging shards";
     std::fs::create_dir_all(directory).map_err(Error::io("creating the directory", directory))?;
-    let target = MmapDirectory::open(directory)
-        .map_err(|error| Error::tantivy(doing)(error.into()))?;
+    let target =
+        MmapDirectory::open(directory).map_err(|error| Error::tantivy(doing)(error.into()))?;
     let segments = sources.iter().map(|shard| shard.segment()).collect::<Result<Vec<_>, _>>()?;
     let all_alive = segments.iter().map(|_| None).collect();
     merge_filtered_segments(&segments, schema::merged_settings(), all_alive, target)

@@ -146,7 +146,8 @@ impl Pack {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(Error::io("opening", path))?;
         let len = files::size(path)?;
-        let damaged = |detail: &str| Error::Damaged { path: path.to_owned(), detail: detail.into() };
+        let damaged =
+            |detail: &str| Error::Damaged { path: path.to_owned(), detail: detail.into() };
         let read = |offset: u64, bytes: &mut [u8]| {
             file.read_exact_at(bytes, offset).map_err(Error::io("reading", path))
         };

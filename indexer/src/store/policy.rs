@@ -140,7 +140,11 @@ mod tests {
 
     #[test]
     fn a_slice_is_merged_when_it_has_closed_and_is_quiet() {
-        let shards = [shard(1, 0, Some(0), 100), shard(2, 0, Some(0), 3_000), shard(3, 0, Some(HOUR), 3_700)];
+        let shards = [
+            shard(1, 0, Some(0), 100),
+            shard(2, 0, Some(0), 3_000),
+            shard(3, 0, Some(HOUR), 3_700),
+        ];
         assert_eq!(due(&shards, HOUR + 599), None);
         assert_eq!(due(&shards, HOUR + 601), Some(vec![1, 2]));
         let late = [shard(1, 0, Some(0), 90_000), shard(2, 0, Some(0), 90_100)];

@@ -128,8 +128,8 @@ fn write_pack(path: &std::path::Path, slice: &Slice<'_>) -> Result<(), Error> {
 fn write_segment(directory: &std::path::Path, pack: u32, slice: &Slice<'_>) -> Result<(), Error> {
     let doing = "writing a shard";
     std::fs::create_dir_all(directory).map_err(Error::io("creating the directory", directory))?;
-    let target = MmapDirectory::open(directory)
-        .map_err(|error| Error::tantivy(doing)(error.into()))?;
+    let target =
+        MmapDirectory::open(directory).map_err(|error| Error::tantivy(doing)(error.into()))?;
     let mut writer = tantivy::Index::builder()
         .schema(schema::SCHEMA.0.clone())
         .settings(schema::sealed_settings())
@@ -149,7 +149,8 @@ fn write_segment(directory: &std::path::Path, pack: u32, slice: &Slice<'_>) -> R
 fn id_ranges(ids: impl Iterator<Item = EventId>) -> Vec<IdRange> {
     let mut ranges: Vec<IdRange> = Vec::new();
     for id in ids {
-        let same = |range: &&mut IdRange| (range.epoch, range.partition) == (id.epoch, id.partition);
+        let same =
+            |range: &&mut IdRange| (range.epoch, range.partition) == (id.epoch, id.partition);
         match ranges.iter_mut().find(same) {
             Some(range) => {
                 range.first = range.first.min(id.offset);

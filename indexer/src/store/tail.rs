@@ -187,9 +187,8 @@ mod tests {
     fn batch(ids: &[Option<(u64, u64)>]) -> Arc<Batch> {
         let mut builder = BatchBuilder::new();
         ids.iter().for_each(|_| builder.event(Timestamp::EPOCH, Timestamp::EPOCH).finish());
-        let ids = ids.iter().map(|id| {
-            id.map(|(epoch, offset)| EventId { epoch, partition: 0, offset })
-        });
+        let ids =
+            ids.iter().map(|id| id.map(|(epoch, offset)| EventId { epoch, partition: 0, offset }));
         Arc::new(builder.finish().with_ids(ids.collect()))
     }
 

@@ -101,7 +101,9 @@ pub(crate) fn decode(payload: &[u8]) -> Option<Decoded<'_>> {
         tag::F64 => Value::F64(read_f64(bytes)?),
         tag::BOOL => Value::Bool(bytes.first()? != &0),
         tag::TIME => Value::Time(Timestamp::from_nanos(read_i64(bytes)?)),
-        tag::IP => Value::Ip(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)).to_canonical()),
+        tag::IP => {
+            Value::Ip(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)).to_canonical())
+        }
         _ => return None,
     }))
 }
@@ -172,7 +174,8 @@ mod tests {
                 Value::Ip(IpAddr::from(octets).to_canonical()),
                 Value::Time(Timestamp::from_nanos(number)),
             ] {
-                prop_assert_eq!(decode(&payload(value)), Some(Decoded::Value(value)));
+                let term = payload(value);
+                prop_assert_eq!(decode(&term), Some(Decoded::Value(value)));
             }
         }
 
