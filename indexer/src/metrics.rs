@@ -54,8 +54,7 @@ impl Metrics {
                 "Unix time of the last successful commit.",
             ),
             searchable_docs: registry.gauge("keng_index_docs", "Searchable documents."),
-            size_bytes: registry
-                .gauge("keng_index_size_bytes", "Bytes of index files on disk."),
+            size_bytes: registry.gauge("keng_index_size_bytes", "Bytes of index files on disk."),
             segments: registry.gauge("keng_index_segments", "Index segments."),
             oldest_event: registry.gauge(
                 "keng_index_oldest_event_timestamp_seconds",
