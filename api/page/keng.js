@@ -43,6 +43,7 @@ const WORDS = {
     help: "Keyboard shortcuts", keys_on: "Single-key shortcuts are on", language_help: "Query language",
     key_slash: "go to the query", key_move: "next, previous row", key_expand: "open or close the row", key_ack: "acknowledge the alert", key_close: "close the alert", key_live: "live on or off", key_escape: "close what is open", key_help: "this list",
     syn_word: "words, accents ignored", syn_phrase: "these words in this order", syn_field: "a field has this value", syn_wild: "begins so", syn_not: "and, or, not", syn_range: "ranges and comparisons", syn_cidr: "addresses in a network", syn_set: "one of several", syn_any: "the field is there",
+    did_opened: "opened it", did_acknowledged: "acknowledged", did_assigned: "assigned", did_closed: "closed", did_reopened: "reopened", did_noted: "noted", did_notified: "notified", did_notification_failed: "could not notify", did_severity_raised: "raised the severity",
     offline: "The node does not answer. Trying again…", expired: "Your session has ended. Sign in again.", failed: "That did not work: {0}", hint: "Hint: {0}", missing_role: "This node does not run the part that answers here.",
   },
   vi: {
@@ -80,6 +81,7 @@ const WORDS = {
     help: "Phím tắt", keys_on: "Bật phím tắt một phím", language_help: "Ngôn ngữ truy vấn",
     key_slash: "đến ô truy vấn", key_move: "hàng sau, hàng trước", key_expand: "mở hoặc đóng hàng", key_ack: "tiếp nhận cảnh báo", key_close: "đóng cảnh báo", key_live: "bật hoặc tắt trực tiếp", key_escape: "đóng phần đang mở", key_help: "danh sách này",
     syn_word: "các từ, không phân biệt dấu", syn_phrase: "các từ này theo đúng thứ tự", syn_field: "trường có giá trị này", syn_wild: "bắt đầu bằng", syn_not: "và, hoặc, không", syn_range: "khoảng và so sánh", syn_cidr: "địa chỉ trong mạng", syn_set: "một trong các giá trị", syn_any: "có trường này",
+    did_opened: "mở cảnh báo", did_acknowledged: "tiếp nhận", did_assigned: "giao việc", did_closed: "đóng", did_reopened: "mở lại", did_noted: "ghi chú", did_notified: "đã thông báo", did_notification_failed: "không thông báo được", did_severity_raised: "nâng mức độ",
     offline: "Máy chủ không trả lời. Đang thử lại…", expired: "Phiên làm việc đã hết. Hãy đăng nhập lại.", failed: "Không thực hiện được: {0}", hint: "Gợi ý: {0}", missing_role: "Máy chủ này không chạy phần trả lời ở đây.",
   },
 };
@@ -249,7 +251,7 @@ function offsetText(date = new Date()) {
   const minutes = offsetMinutes(date);
   const absolute = Math.abs(minutes);
   const rest = absolute % 60 ? `:${String(absolute % 60).padStart(2, "0")}` : "";
-  return `UTC${minutes < 0 ? "−" : "+"}${Math.floor(absolute / 60)}${rest}`;
+  return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "−" : "+"}${Math.floor(absolute / 60)}${rest}`;
 }
 
 /** The zone that times are shown in, with its offset. */
@@ -578,7 +580,7 @@ function fieldList(event) {
 function fieldRow(name, value) {
   const tool = (kind, sign, act) => el("button", { type: "button", class: kind, title: t(kind, name, value), "aria-label": t(kind, name, value), "data-test": kind, onclick: act }, sign);
   const tools = el("div", { class: "field-tools" },
-    tool("include", "+", () => addFilter(name, value)), tool("exclude", "−", () => addFilter(name, value, true)), tool("copy", "⧉", () => copy(value)));
+    tool("include", "+", () => addFilter(name, value)), tool("exclude", "−", () => addFilter(name, value, true)), tool("copy", svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" }, svg("path", { d: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3", fill: "none", stroke: "currentColor", "stroke-width": 1.4 })), () => copy(value)));
   return el("div", { class: "field", "data-field": name }, el("dt", {}, name), el("dd", {}, name === "@timestamp" ? `${time(value, { milliseconds: true })} ${offsetText(new Date(value))}` : value), tools);
 }
 
@@ -955,8 +957,13 @@ function alertEvents(alert) {
   return [el("h3", {}, t("sample_events")), el("ol", { class: "hits", "data-test": "alert-events" }, ...events.map(hitRow))];
 }
 
+/** What an entry of the history says; words that the dictionary lacks are shown as they are. */
+function did(action) {
+  return WORDS.en[`did_${action}`] ? t(`did_${action}`) : action.replaceAll("_", " ");
+}
+
 function alertHistory(alert) {
-  const entries = (alert.history ?? []).map(({ at, actor, action, note }) => el("li", {}, el("span", { class: "muted" }, timeElement(at), " "), el("b", {}, actor), ` ${action}`, note ? el("div", { class: "prose" }, note) : null));
+  const entries = (alert.history ?? []).map(({ at, actor, action, note }) => el("li", {}, el("span", { class: "muted" }, timeElement(at), " "), el("b", {}, actor), ` ${did(action)}`, note ? el("div", { class: "prose" }, note) : null));
   const text = el("textarea", { rows: "2", maxlength: "4000", "aria-label": t("note"), "data-test": "note-text" });
   const form = el("form", { class: "note-form", onsubmit: (event) => { event.preventDefault(); if (text.value.trim()) act("note", { note: text.value.trim() }); } },
     text, el("button", { "data-test": "note-submit" }, t("add_note")));

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::extract::{bytes, media_type};
 use crate::limits::INTAKE_BODY_BYTES_MAX;
-use crate::problem::{Code, LineError, Problem};
+use crate::problem::{Code, Problem};
 use crate::server::Peer;
 
 /// What was appended.
@@ -88,8 +88,9 @@ impl From<Refused> for Problem {
         let message = refused.to_string();
         match refused {
             Refused::TooLarge { .. } => Self::new(Code::TooLarge, message),
-            Refused::RecordTooLarge { line, .. } => at_line(Code::TooLarge, line, message),
-            Refused::Malformed { line, .. } => at_line(Code::Malformed, line, message)
+            Refused::RecordTooLarge { line, .. } => Self::new(Code::TooLarge, message).line(line),
+            Refused::Malformed { line, .. } => Self::new(Code::Malformed, message)
+                .line(line)
                 .hint("nothing of the body was taken; put the record right and send it again"),
             Refused::Encoding { .. } | Refused::InvalidKey { .. } => {
                 Self::new(Code::Malformed, message)
@@ -107,13 +108,6 @@ impl From<Refused> for Problem {
 /// A log that failed needs somebody's hand; asking every second would not help.
 const UNAVAILABLE_RETRY_SECONDS: u64 = 30;
 
-fn at_line(code: Code, line: usize, message: String) -> Problem {
-    Problem {
-        lines: vec![LineError { line, message: message.clone() }],
-        ..Problem::new(code, message)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,13 +117,12 @@ mod tests {
     fn refusals_become_answers_that_a_sender_can_act_on() {
         let busy = Refused::Busy { reason: "the buffer is full", retry_after: Duration::ZERO };
         let problem = Problem::from(busy);
-        assert_eq!((problem.code, problem.retry_after_seconds), (Code::Busy, Some(1)));
+        assert_eq!((problem.code, problem.retry_after_seconds()), (Code::Busy, Some(1)));
         let malformed = Refused::Malformed { line: 3, reason: "not JSON".to_owned() };
-        let problem = Problem::from(malformed);
-        assert_eq!(
-            (problem.code, problem.lines.first().map(|error| error.line)),
-            (Code::Malformed, Some(3))
-        );
+        let expected = Problem::new(Code::Malformed, malformed.to_string())
+            .line(3)
+            .hint("nothing of the body was taken; put the record right and send it again");
+        assert_eq!(Problem::from(malformed), expected);
         assert_eq!(Problem::from(Refused::TooLarge { bytes_max: 1 }).code.status().as_u16(), 413);
         assert_eq!(Problem::from(Refused::Unavailable).code.status().as_u16(), 503);
     }

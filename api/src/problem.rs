@@ -103,16 +103,17 @@ pub struct Problem {
     pub code: Code,
     /// What happened in this case.
     pub detail: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Which bytes of the query are wrong.
-    pub span: Option<[usize; 2]>,
-    /// Text that would put the query right.
-    pub fix: Option<Fix>,
-    /// When to come back, in seconds.
-    pub retry_after_seconds: Option<u64>,
-    /// Errors of single lines of a body, for the intake.
-    pub lines: Vec<LineError>,
+    /// What only some problems have; apart, so that results stay small.
+    more: Box<More>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct More {
+    hint: Option<String>,
+    span: Option<[usize; 2]>,
+    fix: Option<Fix>,
+    retry_after_seconds: Option<u64>,
+    lines: Vec<LineError>,
 }
 
 /// Text to put in place of a part of the query.
@@ -126,37 +127,56 @@ pub struct Fix {
 
 /// What is wrong with one line of a body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LineError {
-    /// 1-based.
-    pub line: usize,
-    /// What is wrong with it.
-    pub message: String,
+struct LineError {
+    line: usize,
+    message: String,
 }
 
 impl Problem {
     /// A problem without a hint.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            hint: None,
-            span: None,
-            fix: None,
-            retry_after_seconds: None,
-            lines: Vec::new(),
-        }
+        Self { code, detail: detail.into(), more: Box::default() }
     }
 
     /// The same with a remedy.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.more.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with the bytes of the query that are wrong.
+    #[must_use]
+    pub fn span(mut self, from: usize, to: usize) -> Self {
+        self.more.span = Some([from, to]);
+        self
+    }
+
+    /// The same with a text that would put the query right.
+    #[must_use]
+    pub fn fix(mut self, fix: Option<Fix>) -> Self {
+        self.more.fix = fix;
+        self
     }
 
     /// The same with a time to come back.
     #[must_use]
-    pub fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after_seconds: Some(seconds), ..self }
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.more.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// The same about one line of a body, from 1.
+    #[must_use]
+    pub fn line(mut self, line: usize) -> Self {
+        self.more.lines.push(LineError { line, message: self.detail.clone() });
+        self
+    }
+
+    /// When to come back.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.more.retry_after_seconds
     }
 
     /// The part that answers does not run on this node.
@@ -208,16 +228,16 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             code,
             detail: &self.detail,
-            hint: self.hint.as_deref(),
-            span: self.span,
-            fix: self.fix.as_ref(),
-            lines: &self.lines,
+            hint: self.more.hint.as_deref(),
+            span: self.more.span,
+            fix: self.more.fix.as_ref(),
+            lines: &self.more.lines,
         };
         // Strings and numbers always have a JSON form.
         let body = serde_json::to_vec(&wire).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = self.more.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == Code::Unauthenticated {

@@ -180,11 +180,12 @@ impl From<keng_indexer::query::QueryError> for Problem {
             span: [fix.span.start, fix.span.end],
             replacement: fix.replacement.clone(),
         });
-        Self {
-            span: Some([found.span.start, found.span.end]),
-            hint: found.hint.clone(),
-            fix,
-            ..Self::new(Code::Query, found.message.clone())
+        let problem = Self::new(Code::Query, found.message.clone())
+            .span(found.span.start, found.span.end)
+            .fix(fix);
+        match &found.hint {
+            Some(hint) => problem.hint(hint.clone()),
+            None => problem,
         }
     }
 }

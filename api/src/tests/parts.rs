@@ -131,7 +131,7 @@ async fn more_searches_than_the_node_takes_are_turned_away() {
     let _held = app.searches.acquire_many(all).await.unwrap();
     let refused = app.searching(jiff::tz::TimeZone::UTC, |_, _| Ok(())).await.unwrap_err();
     assert_eq!(refused.code.as_str(), "busy");
-    assert!(refused.retry_after_seconds.is_some());
+    assert!(refused.retry_after_seconds().is_some());
     drop(token);
 }
 
@@ -154,7 +154,7 @@ async fn a_search_is_told_to_stop_when_its_client_leaves() {
             ended.send(()).unwrap();
             Err::<(), _>(keng_indexer::Error::Cancelled)
         });
-        search.await.map(|()| ())
+        search.await
     });
     running.await.unwrap();
     search.abort();
