@@ -16,6 +16,8 @@
 mod compound;
 mod fold;
 
+use std::cmp::Reverse;
+
 pub use fold::{fold_keyword, fold_text, is_word, nfc};
 
 /// Longest word in bytes. Longer runs are encoded data (base64, hexadecimal dumps), which is
@@ -29,7 +31,7 @@ pub struct Token<'a> {
     pub text: &'a str,
     /// Number of the (first) word in the text, from 0.
     pub position: u32,
-    /// How many words it covers: 1 for a word, more for a compound.
+    /// How many words it covers: 1 for a word; a compound may cover one only (`::1`).
     pub width: u32,
 }
 
@@ -106,7 +108,9 @@ impl Tokens {
     #[must_use]
     pub fn sequence(&self) -> Vec<Token<'_>> {
         let mut tokens: Vec<_> = self.iter().collect();
-        tokens.sort_by_key(|token| (token.position, std::cmp::Reverse(token.width)));
+        // Compounds first: `::1` is not wider than its word.
+        tokens.reverse();
+        tokens.sort_by_key(|token| (token.position, Reverse(token.width)));
         let mut next = 0;
         tokens.retain(|token| {
             let kept = token.position >= next;
@@ -149,7 +153,7 @@ impl Tokens {
         let mut start = None;
         for (at, c) in text.char_indices() {
             match start {
-                None if c.is_alphanumeric() => start = Some(at),
+                None if fold::begins_word(c) => start = Some(at),
                 Some(from) if !is_word(c) => {
                     self.add_word(from, at, self.text.len());
                     start = None;

@@ -20,8 +20,8 @@
 
 use keng_event::Kind;
 
-pub use super::glob::Glob;
-pub use super::interval::{Equals, Interval, Number, Period};
+pub use super::glob::{Glob, GlobPart};
+pub use super::interval::{Ends, Equals, Interval, Number, Period};
 pub use super::network::{Networks, ip_to_u128};
 pub use super::pattern::Pattern;
 pub use super::words::{Exact, Phrase, PhraseWord, Piece, Substring, TextPattern, TextTest};

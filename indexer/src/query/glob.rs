@@ -106,6 +106,12 @@ impl Glob {
         }
     }
 
+    /// Whether it takes the memory of a regular expression.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        matches!(self.plan, Plan::Regex(_))
+    }
+
     /// What every value that fits begins with; may be empty.
     #[must_use]
     pub fn prefix(&self) -> &str {

@@ -166,39 +166,52 @@ impl<'a> Cursor<'a> {
     }
 
     /// The regular expression that begins here, if this `/` begins one: the next `/` that has no
-    /// backslash must end the value. `/var/log` is a path.
+    /// backslash must end the value. `/var/log` is a path, and so is a `/` that stands alone or
+    /// before the end of a group.
     pub(super) fn regex(&mut self) -> Option<Value> {
         let start = self.at;
         let body = self.rest().strip_prefix('/')?;
-        let mut pattern = String::new();
-        let mut characters = body.char_indices();
-        let after = loop {
-            let (offset, c) = characters.next()?;
-            match c {
-                '/' => break offset + 1,
-                '\\' => {
-                    let (_, escaped) = characters.next()?;
-                    if escaped != '/' {
-                        pattern.push('\\');
-                    }
-                    pattern.push(escaped);
-                }
-                _ => pattern.push(c),
-            }
-        };
-        let tail = body.get(after..)?;
+        let (pattern, length) = expression(body)?;
+        let tail = body.get(length..)?;
         let ignore_case = tail.starts_with('i');
         let delimiter = tail.chars().nth(usize::from(ignore_case));
-        let ends = delimiter.is_none_or(|c| c.is_whitespace() || "(),|".contains(c));
-        if !ends || pattern.is_empty() {
+        if !delimiter.is_none_or(|c| c.is_whitespace() || "(),|".contains(c)) {
             return None;
         }
-        self.skip(1 + after + usize::from(ignore_case));
-        Some(Value {
-            text: pattern,
-            form: Form::Regex { ignore_case },
-            span: self.span_from(start),
-        })
+        self.skip(1 + length + usize::from(ignore_case));
+        let form = Form::Regex { ignore_case };
+        Some(Value { text: pattern, form, span: self.span_from(start) })
+    }
+}
+
+/// The expression up to the next plain `/`, and how many bytes it takes with that `/`.
+fn expression(body: &str) -> Option<(String, usize)> {
+    if body.starts_with(|c: char| c.is_whitespace() || "/),|\"".contains(c)) {
+        return None;
+    }
+    let mut pattern = String::new();
+    let (mut groups, mut in_class) = (0_u32, false);
+    let mut characters = body.char_indices();
+    loop {
+        let (offset, c) = characters.next()?;
+        match c {
+            '/' => return Some((pattern, offset + 1)),
+            '\\' => {
+                let (_, escaped) = characters.next()?;
+                if escaped != '/' {
+                    pattern.push(c);
+                }
+                pattern.push(escaped);
+                continue;
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class => groups += 1,
+            // Closes a group of the query: this is no expression.
+            ')' if !in_class => groups = groups.checked_sub(1)?,
+            _ => {}
+        }
+        pattern.push(c);
     }
 }
 

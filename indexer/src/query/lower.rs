@@ -2,6 +2,7 @@
 //!
 //! `docs/search.md` states the meanings for users; [`super::filter`] defines them on values.
 
+use std::net::IpAddr;
 use std::ops::Bound;
 
 use ipnet::IpNet;
@@ -62,16 +63,16 @@ impl Lower<'_> {
         let text = self.text_is(value)?;
         let mut any = vec![self.leaf(LeafField::Text, text, value)?];
         if !matches!(value.form, Form::Regex { .. }) {
+            let tests = self.value_is(Kind::Keyword, value)?;
             for name in NAME_FIELDS {
-                for test in self.value_is(Kind::Keyword, value)? {
-                    any.push(self.named(name, LeafTest::Value(test), value)?);
+                for test in &tests {
+                    any.push(self.named(name, test.clone(), value)?);
                 }
             }
             let literal = plain_text(value);
-            let network: Option<IpNet> = literal.parse().ok();
-            if network.is_some() || literal.parse::<std::net::IpAddr>().is_ok() {
+            if literal.parse::<IpNet>().is_ok() || literal.parse::<IpAddr>().is_ok() {
                 for test in self.value_is(Kind::Ip, value)? {
-                    any.push(self.named(ADDRESS_FIELD, LeafTest::Value(test), value)?);
+                    any.push(self.named(ADDRESS_FIELD, test, value)?);
                 }
             }
         }
@@ -193,8 +194,11 @@ impl Lower<'_> {
             Form::Bare => 0,
         };
         if let Some(parts) = self.wildcards(value) {
-            self.count_pattern(value)?;
-            return Ok(LeafTest::Text(valid(words::wildcard(parts), "invalid_pattern", value)?));
+            let test = valid(words::wildcard(parts), "invalid_pattern", value)?;
+            if !matches!(&test, TextTest::Word(glob) if !glob.is_compiled()) {
+                self.count_pattern(value)?;
+            }
+            return Ok(LeafTest::Text(test));
         }
         let text = plain_text(value);
         Ok(LeafTest::Text(match Phrase::of(&text, slop) {
@@ -215,7 +219,8 @@ impl Lower<'_> {
             return Ok(vec![ValueTest::Glob(self.glob(parts, value)?)]);
         }
         let text = plain_text(value);
-        if value.form == Form::Bare
+        let bare = value.form == Form::Bare;
+        if (bare || class == Kind::Ip)
             && let Ok(network) = text.parse::<IpNet>()
         {
             let networks = ValueTest::Networks(Networks::of(network));
@@ -224,7 +229,7 @@ impl Lower<'_> {
                 _ => vec![ValueTest::Equals(self.equals(class, value)?), networks],
             });
         }
-        if class == Kind::Ip && text.contains('/') {
+        if bare && class == Kind::Ip && text.contains('/') {
             return Err(bad_network(value));
         }
         Ok(vec![ValueTest::Equals(self.equals(class, value)?)])
@@ -279,7 +284,7 @@ impl Lower<'_> {
                 value.span,
                 format!("'{text}' is not a number"),
             )),
-            Kind::Ip if text.parse::<std::net::IpAddr>().is_err() => Some(
+            Kind::Ip if text.parse::<IpAddr>().is_err() => Some(
                 Diagnostic::new(
                     "invalid_address",
                     value.span,
@@ -305,12 +310,15 @@ impl Lower<'_> {
     }
 
     fn glob(&mut self, parts: Vec<GlobPart>, value: &Value) -> Result<Glob> {
-        self.count_pattern(value)?;
         let folded = parts.into_iter().map(|part| match part {
             GlobPart::Literal(text) => GlobPart::Literal(fold_keyword(&text).into_owned()),
             other => other,
         });
-        valid(Glob::new(folded.collect()), "invalid_pattern", value)
+        let glob = valid(Glob::new(folded.collect()), "invalid_pattern", value)?;
+        if glob.is_compiled() {
+            self.count_pattern(value)?;
+        }
+        Ok(glob)
     }
 
     /// The parts of a bare value, if it has a wildcard.
@@ -318,18 +326,7 @@ impl Lower<'_> {
         if value.form != Form::Bare {
             return None;
         }
-        if value.text.ends_with("\\*") && !value.text.ends_with("\\\\*") {
-            let end = value.span.end;
-            self.warnings.push(
-                Diagnostic::new(
-                    "escaped_wildcard",
-                    value.span,
-                    "this looks for a '*' at the end, because of the backslash before it",
-                )
-                .hint("write \\\\* for a backslash and anything after it")
-                .fix(ast::Span { start: end - 2, end }, "\\\\*"),
-            );
-        }
+        self.warn_escaped(value);
         let parts = parse_bare(&value.text);
         parts.iter().any(|part| !matches!(part, GlobPart::Literal(_))).then_some(parts)
     }
@@ -339,8 +336,8 @@ impl Lower<'_> {
         Ok(leaf(field, test))
     }
 
-    fn named(&mut self, name: &str, test: LeafTest, value: &Value) -> Result<Filter> {
-        self.leaf(LeafField::Named(name.into()), test, value)
+    fn named(&mut self, name: &str, test: ValueTest, value: &Value) -> Result<Filter> {
+        self.leaf(LeafField::Named(name.into()), LeafTest::Value(test), value)
     }
 
     fn count(&mut self, node: &Node) -> Result<()> {
@@ -378,6 +375,22 @@ impl Lower<'_> {
             }
             None => warning.hint("quote it to search the text: \"name:value\""),
         };
+        self.warn(warning);
+    }
+
+    /// `C:\Windows\*` does not mean what it looks like.
+    fn warn_escaped(&mut self, value: &Value) {
+        let Some(meant) = unescaped(&value.text) else { return };
+        let message = "a wildcard after a backslash is a plain character";
+        self.warn(
+            Diagnostic::new("escaped_wildcard", value.span, message)
+                .hint("write \\\\* for a backslash and anything after it")
+                .fix(value.span, meant),
+        );
+    }
+
+    /// Notes it once, however many fields an alias stands for.
+    fn warn(&mut self, warning: Diagnostic) {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -385,7 +398,7 @@ impl Lower<'_> {
 
     fn warn_type(&mut self, value: &Value, kind: &str, hint: &str) {
         let message = format!("'{}' is not a {kind}, which this field holds", value.text);
-        self.warnings.push(Diagnostic::new("wrong_type", value.span, message).hint(hint));
+        self.warn(Diagnostic::new("wrong_type", value.span, message).hint(hint));
     }
 }
 
@@ -406,6 +419,23 @@ fn plain_text(value: &Value) -> String {
     parts.collect()
 }
 
+/// A path whose backslashes make plain characters of its wildcards, with the wildcards active.
+fn unescaped(text: &str) -> Option<String> {
+    let mut meant = String::with_capacity(text.len() + 2);
+    let (mut escaped, mut separators, mut backslashes) = (0, 0, 0);
+    for c in text.chars() {
+        if matches!(c, '*' | '?') && backslashes % 2 == 1 {
+            meant.push('\\');
+            escaped += 1;
+        } else if c != '\\' && backslashes > 0 {
+            separators += 1;
+        }
+        backslashes = if c == '\\' { backslashes + 1 } else { 0 };
+        meant.push(c);
+    }
+    (escaped > 0 && separators > 0).then_some(meant)
+}
+
 /// `*`, `**`: any value at all.
 fn is_anything(value: &Value) -> bool {
     value.form == Form::Bare
@@ -419,11 +449,9 @@ fn borrowed(end: &Bound<(String, Option<Period>)>) -> Bound<(&str, Option<Period
 
 fn valid<T>(result: Result<T, String>, code: &'static str, value: &Value) -> Result<T> {
     result.map_err(|reason| {
-        Diagnostic::new(
-            code,
-            value.span,
-            format!("the pattern '{}' is not valid: {reason}", value.text),
-        )
+        let message = format!("the pattern '{}' is not valid: {reason}", value.text);
+        Diagnostic::new(code, value.span, message)
+            .hint("to look for the characters themselves, quote them")
     })
 }
 
@@ -444,10 +472,10 @@ fn bad_network(value: &Value) -> Diagnostic {
     let wrong = Diagnostic::new("invalid_cidr", value.span, message);
     let address = value.text.split('/').next().and_then(|text| text.parse().ok());
     match address {
-        Some(std::net::IpAddr::V4(ip)) => {
+        Some(IpAddr::V4(ip)) => {
             wrong.hint(format!("the prefix is 0 to 32: {ip}/24; quote it to compare the text"))
         }
-        Some(std::net::IpAddr::V6(ip)) => {
+        Some(IpAddr::V6(ip)) => {
             wrong.hint(format!("the prefix is 0 to 128: {ip}/64; quote it to compare the text"))
         }
         None => {

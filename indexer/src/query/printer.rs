@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::ast::{Bound, Comparison, Condition, Expression, FieldName, Form, Node, Value};
-use super::lexer::is_name;
+use super::lexer::{Cursor, is_keyword, is_name};
+use super::parser::field_part;
 
 impl Display for Node {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -40,6 +41,12 @@ fn operand(f: &mut Formatter<'_>, node: &Node, binds_strongly: bool) -> fmt::Res
 fn condition_of(f: &mut Formatter<'_>, field: &FieldName, condition: &Condition) -> fmt::Result {
     match condition {
         Condition::Exists => write!(f, "{}:*", Sign(field)),
+        // `fe80: :1` would become an address and `c: //x` a URL.
+        Condition::Is(value) if merges(field, value) => write!(f, "`{}`:{value}", field.name),
+        Condition::Is(value) if needs_quotes(value) => {
+            write!(f, "{}=~", Sign(field))?;
+            quoted(f, &value.text)
+        }
         Condition::Is(value) => write!(f, "{}:{value}", Sign(field)),
         Condition::Exactly(value) => write!(f, "{}:={value}", Sign(field)),
         Condition::Compare(comparison, value) => {
@@ -73,6 +80,18 @@ fn condition_of(f: &mut Formatter<'_>, field: &FieldName, condition: &Condition)
     }
 }
 
+/// Whether the name, a colon and the value would read as one value.
+fn merges(field: &FieldName, value: &Value) -> bool {
+    let run = format!("{}:{}", field.name, value.text);
+    value.form == Form::Bare && field_part(&run).is_none()
+}
+
+/// Whether the expression cannot stand between slashes; it was written in quotes, then.
+fn needs_quotes(value: &Value) -> bool {
+    let regex = matches!(value.form, Form::Regex { ignore_case: false });
+    regex && Cursor::new(&value.to_string()).regex().as_ref() != Some(value)
+}
+
 fn end(f: &mut Formatter<'_>, bound: Option<&Bound>) -> fmt::Result {
     match bound {
         Some(bound) => bound.value.fmt(f),
@@ -95,7 +114,7 @@ impl Display for Sign<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let name = &self.0.name;
         // `c:\…` is a path, `and:` could be read as the operator by people.
-        let plain = is_name(name) && name.len() > 1 && !super::lexer::is_keyword(name);
+        let plain = is_name(name) && name.len() > 1 && !is_keyword(name);
         if plain { f.write_str(name) } else { write!(f, "`{name}`") }
     }
 }

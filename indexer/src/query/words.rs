@@ -198,7 +198,8 @@ pub struct TextPattern {
 #[derive(Clone, Debug)]
 pub struct Substring {
     pieces: Vec<Piece>,
-    needle: memmem::Finder<'static>,
+    /// Boxed, because it is large.
+    needle: Box<memmem::Finder<'static>>,
     place: Place,
 }
 
@@ -220,7 +221,7 @@ impl Substring {
         let folded = fold_text(text);
         let parts = [GlobPart::Literal(folded.to_string())];
         let pieces = pieces(&parts, place != Place::Start, place != Place::End);
-        Self { pieces, needle: memmem::Finder::new(&*folded).into_owned(), place }
+        Self { pieces, needle: Box::new(memmem::Finder::new(&*folded).into_owned()), place }
     }
 
     fn is_in(&self, folded: &str) -> bool {
@@ -253,7 +254,7 @@ impl Exact {
         text.match_indices(&self.text).any(|(at, found)| {
             let before = text.get(..at).and_then(|before| before.chars().next_back());
             let after = text.get(at + found.len()..).and_then(|after| after.chars().next());
-            !(open && inner(before)) && !(close && inner(after))
+            !(open && inner(before) || close && inner(after))
         })
     }
 }
@@ -262,7 +263,7 @@ impl Exact {
 ///
 /// # Errors
 /// The pattern is too large, in words.
-pub fn wildcard(parts: Vec<GlobPart>) -> Result<TextTest, String> {
+pub(super) fn wildcard(parts: Vec<GlobPart>) -> Result<TextTest, String> {
     let folded: Vec<_> = parts.into_iter().map(fold_part).collect();
     let literals = || folded.iter().filter_map(literal).flat_map(str::chars);
     if literals().all(is_word) {

@@ -44,6 +44,11 @@ pub fn is_word(c: char) -> bool {
     }
 }
 
+/// Whether a word can begin with the character: a mark without a letter is no word.
+pub(super) fn begins_word(c: char) -> bool {
+    c.is_alphanumeric() && !is_combining_mark(c)
+}
+
 fn fold(text: &str, push: impl Fn(char, &mut String)) -> Cow<'_, str> {
     if text.is_ascii() {
         return if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
