@@ -15,3 +15,21 @@ mod flow;
 pub mod parse;
 mod syslog;
 mod time;
+
+mod appender;
+mod batcher;
+mod budget;
+mod config;
+mod error;
+mod frame;
+mod intake;
+mod listen;
+mod metrics;
+mod run;
+mod source;
+
+pub use config::{Config, FlowConfig, HttpConfig, SourceConfig, SyslogConfig, Transport};
+pub use error::Error;
+pub use intake::{ContentEncoding, ContentKind, Intake, Receipt, Refused, Submission};
+pub use run::{Encode, Ingest, LocalAddress, start};
+pub use source::{SOURCES_MAX, SourceState, SourceStatus, Sources};

@@ -12,10 +12,11 @@ use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 use keng_event::json::JsonError;
-use keng_event::{BatchBuilder, Timestamp};
+use keng_event::{BatchBuilder, Timestamp, limits};
+use serde::{Deserialize, Serialize};
 
-use crate::syslog::{self, Defects, Header};
 use crate::dataset;
+use crate::syslog::{self, Defects, Header};
 
 /// One raw record and what is known about its arrival.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,8 @@ pub struct Sender {
 }
 
 /// What a record is expected to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Whatever its first bytes say: JSON, syslog, or a plain line.
     #[default]
@@ -170,7 +172,8 @@ pub(crate) struct JsonRecord<'a> {
 pub struct Outcome {
     /// What it was read as: `rfc3164`, `rfc5424`, `json` or `raw`.
     pub format: &'static str,
-    /// Why it was kept raw, if it was: `malformed_json`, `bad_pri` or `no_header`.
+    /// Why it was kept raw, if it was: `malformed_json`, `bad_pri`, `no_header`, or the tag that
+    /// the dataset gave it.
     pub failure: Option<&'static str>,
 }
 
@@ -184,19 +187,45 @@ impl Outcome {
     }
 }
 
+/// What a dataset made of a text record.
+struct Parsed {
+    /// Whether one knew it.
+    known: bool,
+    /// The tag of what was wrong with it.
+    defect: Option<&'static str>,
+}
+
 /// Tag of events that should have been JSON and are not.
 const MALFORMED_JSON: &str = "json.malformed";
 
+/// A record, and whether bytes were cut off before it came here.
+struct Part<'a> {
+    received: Received<'a>,
+    truncated: bool,
+}
+
 /// Appends exactly one event to `builder`, whatever the bytes are.
 pub fn record(received: &Received<'_>, builder: &mut BatchBuilder) -> Outcome {
-    let text = String::from_utf8_lossy(received.raw);
+    record_part(received, false, builder)
+}
+
+/// As [`record`], for one whose end may be missing: the event is tagged `truncated` then.
+pub(crate) fn record_part(
+    received: &Received<'_>,
+    truncated: bool,
+    builder: &mut BatchBuilder,
+) -> Outcome {
+    let part = &Part { received: *received, truncated };
+    // What lies beyond the limit would not be kept: it is not read either.
+    let bytes = received.raw.get(..limits::EVENT_BYTES_MAX).unwrap_or(received.raw);
+    let text = String::from_utf8_lossy(bytes);
     let text = syslog::trim(&text);
     let looks_like_json = text.trim_ascii_start().starts_with('{');
     match received.format {
-        Format::Raw => raw(received, text, builder),
-        Format::Json => json_or_raw(received, text, builder),
-        Format::Auto if looks_like_json => json_or_raw(received, text, builder),
-        Format::Auto | Format::Syslog => syslog_record(received, text, builder),
+        Format::Raw => raw(part, text, None, builder),
+        Format::Json => json_or_raw(part, text, builder),
+        Format::Auto if looks_like_json => json_or_raw(part, text, builder),
+        Format::Auto | Format::Syslog => syslog_record(part, text, builder),
     }
 }
 
@@ -206,120 +235,120 @@ pub fn record(received: &Received<'_>, builder: &mut BatchBuilder) -> Outcome {
 /// When it is not.
 pub fn json(received: &Received<'_>, builder: &mut BatchBuilder) -> Result<Outcome, JsonError> {
     let text = String::from_utf8_lossy(received.raw);
-    json_record(received, syslog::trim(&text), None, builder)
+    json_record(&Part { received: *received, truncated: false }, syslog::trim(&text), None, builder)
 }
 
-fn json_or_raw(received: &Received<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
-    if let Ok(outcome) = json_record(received, text, None, builder) {
+fn json_or_raw(part: &Part<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
+    if let Ok(outcome) = json_record(part, text, None, builder) {
         return outcome;
     }
-    raw(received, text, builder);
+    raw(part, text, Some(MALFORMED_JSON), builder);
     Outcome::kept_raw("json", "malformed_json")
 }
 
 fn json_record(
-    received: &Received<'_>,
+    part: &Part<'_>,
     json: &str,
     header: Option<(&TextRecord<'_>, &Header<'_>)>,
     builder: &mut BatchBuilder,
 ) -> Result<Outcome, JsonError> {
-    let Received { at, zone, sender, .. } = *received;
+    let Received { at, zone, sender, .. } = part.received;
     let mut event = builder.event(at, at);
     let has_original = memchr::memmem::find(json.as_bytes(), b"\"original\"").is_some();
     if !has_original {
-        event.original(received.raw);
+        event.original(part.received.raw);
     }
     fields::put_sender(&mut event, sender);
     if let Some((record, header)) = header {
         fields::put_header(&mut event, record, header);
     }
     let header = header.map(|(record, _)| record);
-    dataset::json(
-        &JsonRecord { json: json.as_bytes(), header, received: at, zone, sender },
-        &mut event,
-    )?;
+    let record = JsonRecord { json: json.as_bytes(), header, received: at, zone, sender };
+    let failure = dataset::json(&record, &mut event)?;
     if has_original {
-        fields::put_original(&mut event, received.raw);
+        fields::put_original(&mut event, part.received.raw);
     }
     if let Some(record) = header {
         fields::complete_host(&mut event, record);
     }
     fields::complete(&mut event);
+    if part.truncated {
+        event.set_truncated();
+    }
     event.finish();
-    Ok(Outcome::parsed("json"))
+    Ok(Outcome { format: "json", failure })
 }
 
 /// A line without a header.
-fn raw(received: &Received<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
+fn raw(part: &Part<'_>, text: &str, tag: Option<&str>, builder: &mut BatchBuilder) -> Outcome {
     let header = Header { text, ..Header::default() };
-    let malformed = received.format != Format::Raw && text.trim_ascii_start().starts_with('{');
-    text_record(received, &header, malformed.then_some(MALFORMED_JSON), builder);
-    Outcome::parsed("raw")
+    let parsed = text_record(part, &header, tag, builder);
+    Outcome { format: "raw", failure: parsed.defect }
 }
 
-fn syslog_record(received: &Received<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
+fn syslog_record(part: &Part<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
     let header = syslog::read(text);
-    if received.format == Format::Auto && !header.is_found() {
+    if part.received.format == Format::Auto && !header.is_found() {
         // Defects of a header that was never promised are told only where nothing else is known.
-        let known = text_record(received, &Header { text, ..header }, None, builder);
-        let outcome = Outcome::kept_raw("raw", "no_header");
-        return if known { Outcome::parsed("raw") } else { outcome };
+        let parsed = text_record(part, &Header { text, ..header }, None, builder);
+        let failure = if parsed.known { parsed.defect } else { Some("no_header") };
+        return Outcome { format: "raw", failure };
     }
     let format = if header.version.is_some() { "rfc5424" } else { "rfc3164" };
     // Structured logging over syslog: `app: {"key":…}`, with or without MITRE's CEE cookie.
     let body = header.text.strip_prefix("@cee:").unwrap_or(header.text).trim_ascii_start();
     if body.starts_with('{') {
-        let record = text_view(received, &header);
-        if json_record(received, body, Some((&record, &header)), builder).is_ok() {
-            return Outcome::parsed(format);
+        let record = text_view(part, &header);
+        if let Ok(Outcome { failure, .. }) =
+            json_record(part, body, Some((&record, &header)), builder)
+        {
+            return Outcome { format, failure };
         }
     }
-    text_record(received, &header, None, builder);
-    match header {
-        Header { defects, .. } if defects.has(Defects::INVALID_PRI) => {
-            Outcome::kept_raw(format, "bad_pri")
-        }
-        _ if header.is_found() => Outcome::parsed(format),
-        _ => Outcome::kept_raw(format, "no_header"),
-    }
+    let parsed = text_record(part, &header, None, builder);
+    let failure = match header {
+        Header { defects, .. } if defects.has(Defects::INVALID_PRI) => Some("bad_pri"),
+        _ if header.is_found() => parsed.defect,
+        _ => Some("no_header"),
+    };
+    Outcome { format, failure }
 }
 
-fn text_view<'a>(received: &Received<'a>, header: &Header<'a>) -> TextRecord<'a> {
+fn text_view<'a>(part: &Part<'a>, header: &Header<'a>) -> TextRecord<'a> {
     TextRecord {
-        raw: received.raw,
+        raw: part.received.raw,
         text: header.text,
         appname: header.appname,
         procid: header.procid,
         msgid: header.msgid,
         hostname: header.hostname,
         priority: header.priority,
-        time: header.stamp.and_then(|stamp| stamp.resolve(received.zone, received.at)),
+        time: header.stamp.and_then(|stamp| stamp.resolve(part.received.zone, part.received.at)),
         structured_data: header.structured_data,
-        received: received.at,
-        zone: received.zone,
-        sender: received.sender,
+        received: part.received.at,
+        zone: part.received.zone,
+        sender: part.received.sender,
     }
 }
 
-/// Whether a dataset knew the record.
 fn text_record<'a>(
-    received: &Received<'a>,
+    part: &Part<'a>,
     header: &Header<'a>,
     tag: Option<&str>,
     builder: &mut BatchBuilder,
-) -> bool {
-    let record = text_view(received, header);
-    let mut event = builder.event(received.at, received.at);
-    event.original(received.raw);
-    fields::put_sender(&mut event, received.sender);
-    let has_header = header.is_found() || received.format == Format::Syslog;
+) -> Parsed {
+    let record = text_view(part, header);
+    let mut event = builder.event(part.received.at, part.received.at);
+    event.original(part.received.raw);
+    fields::put_sender(&mut event, part.received.sender);
+    let has_header = header.is_found() || part.received.format == Format::Syslog;
     if has_header {
         fields::put_header(&mut event, &record, header);
     }
     if let Some(tag) = tag {
         event.tag(tag);
     }
-    dataset::text(&record, &mut event);
+    let defect = dataset::text(&record, &mut event);
     let known = fields::is_known(&event);
     if !has_header && !known {
         header.defects.tags().for_each(|tag| {
@@ -327,8 +356,11 @@ fn text_record<'a>(
         });
     }
     fields::complete_text(&mut event, &record, known);
+    if part.truncated {
+        event.set_truncated();
+    }
     event.finish();
-    known
+    Parsed { known, defect }
 }
 
 #[cfg(test)]

@@ -202,8 +202,11 @@ mod tests {
     #[test]
     fn what_lies_beyond_the_range_is_no_time() {
         assert_eq!(civil(Some(9999), 1, 1, 0).resolve(&TimeZone::UTC, Timestamp::EPOCH), None);
-        assert_eq!(Stamp::Unix { seconds: i64::MAX, nanosecond: 0 }
-            .resolve(&TimeZone::UTC, Timestamp::EPOCH), None);
+        assert_eq!(
+            Stamp::Unix { seconds: i64::MAX, nanosecond: 0 }
+                .resolve(&TimeZone::UTC, Timestamp::EPOCH),
+            None
+        );
     }
 
     #[test]

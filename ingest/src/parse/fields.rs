@@ -19,9 +19,8 @@ const FACILITIES: [&str; 24] = [
 ];
 
 /// RFC 5424 table 2.
-const SEVERITIES: [&str; 8] = [
-    "emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug",
-];
+const SEVERITIES: [&str; 8] =
+    ["emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"];
 
 /// Who really sent it.
 pub(super) fn put_sender(event: &mut EventBuilder<'_>, sender: &Sender) {
@@ -69,15 +68,9 @@ fn put_priority(event: &mut EventBuilder<'_>, record: &TextRecord<'_>) {
     };
     event.put(field::LOG_SYSLOG_PRIORITY, i64::from(priority));
     event.put(field::LOG_SYSLOG_FACILITY_CODE, i64::from(facility));
-    event.put_some(
-        field::LOG_SYSLOG_FACILITY_NAME,
-        FACILITIES.get(usize::from(facility)).copied(),
-    );
+    event.put_some(field::LOG_SYSLOG_FACILITY_NAME, FACILITIES.get(usize::from(facility)).copied());
     event.put(field::LOG_SYSLOG_SEVERITY_CODE, i64::from(severity));
-    event.put_some(
-        field::LOG_SYSLOG_SEVERITY_NAME,
-        SEVERITIES.get(usize::from(severity)).copied(),
-    );
+    event.put_some(field::LOG_SYSLOG_SEVERITY_NAME, SEVERITIES.get(usize::from(severity)).copied());
 }
 
 /// The raw record, unless the event brought its own.

@@ -103,7 +103,8 @@ fn strict_json_leaves_the_batch_as_it_was() {
     let zone = &TimeZone::UTC;
     let mut builder = BatchBuilder::new();
     for raw in [&b"{\"a\":1"[..], b"[1]", b"7", b""] {
-        let received = Received { raw, at, sender: &sender, zone, format: Format::Json };
+        let format = Format::Json;
+        let received = Received { raw, at, sender: &sender, zone, format };
         assert!(json(&received, &mut builder).is_err());
     }
     assert!(builder.is_empty());

@@ -128,12 +128,7 @@ fn eat_forwarder(scan: &mut Scan<'_>) -> bool {
     relayed
 }
 
-fn hostname<'a>(
-    scan: &mut Scan<'a>,
-    header: &mut Header<'a>,
-    forwarded: bool,
-    tag_needed: bool,
-) {
+fn hostname<'a>(scan: &mut Scan<'a>, header: &mut Header<'a>, forwarded: bool, tag_needed: bool) {
     let rest = scan.rest();
     if ["-- MARK", "last message repeated", "message repeated"].iter().any(|t| rest.starts_with(t))
     {
@@ -161,7 +156,8 @@ fn followed_by_tag(scan: &Scan<'_>) -> bool {
 }
 
 fn is_hostname(word: &str) -> bool {
-    let first = word.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b":_".contains(&b));
+    let first =
+        word.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b":_".contains(&b));
     first
         && word.len() <= HOSTNAME_BYTES_MAX
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:/@%~".contains(&b))

@@ -15,7 +15,8 @@ pub(super) fn read<'a>(mut scan: Scan<'a>, header: &mut Header<'a>) -> bool {
     if stamp.is_none() {
         // `<13>1 apple a day` is RFC 3164 without a stamp, `<13>1 - host …` is ours.
         let nil = scan.word();
-        if nil != "-" && !nil.as_bytes().first().is_some_and(|b| nil.len() > 9 && b.is_ascii_digit())
+        if nil != "-"
+            && !nil.as_bytes().first().is_some_and(|b| nil.len() > 9 && b.is_ascii_digit())
         {
             return false;
         }

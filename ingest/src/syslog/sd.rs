@@ -22,7 +22,8 @@ fn element_length(element: &[u8]) -> Option<usize> {
     let (mut at, mut quoted) = (1, false);
     loop {
         let rest = element.get(at..)?;
-        let next = if quoted { memchr2(b'"', b'\\', rest) } else { memchr3(b'"', b'\\', b']', rest) };
+        let next =
+            if quoted { memchr2(b'"', b'\\', rest) } else { memchr3(b'"', b'\\', b']', rest) };
         at += next?;
         match element.get(at)? {
             b'\\' => at += 2,
@@ -37,7 +38,8 @@ fn element_length(element: &[u8]) -> Option<usize> {
 
 /// `SD-ID *(SP PARAM-NAME "=" %d34 PARAM-VALUE %d34)`
 fn is_legal(element: &str) -> bool {
-    let (id, mut rest) = element.split_at(memchr(b' ', element.as_bytes()).unwrap_or(element.len()));
+    let (id, mut rest) =
+        element.split_at(memchr(b' ', element.as_bytes()).unwrap_or(element.len()));
     if !is_name(id) {
         return false;
     }
@@ -96,8 +98,7 @@ pub(crate) fn params(data: &str) -> impl Iterator<Item = (&str, &str, Cow<'_, st
 }
 
 fn identify(element: &str) -> (&str, &str) {
-    let (id, params) =
-        element.split_at(memchr(b' ', element.as_bytes()).unwrap_or(element.len()));
+    let (id, params) = element.split_at(memchr(b' ', element.as_bytes()).unwrap_or(element.len()));
     if id.contains(['"', '=', ':']) { ("", element) } else { (id, params) }
 }
 
@@ -159,7 +160,11 @@ mod tests {
         );
         assert_eq!(
             read(r#"[action:"Accept"; flags:"411908"; origin:"192.0.2.1"; ]"#),
-            [one("", "action", "Accept"), one("", "flags", "411908"), one("", "origin", "192.0.2.1")]
+            [
+                one("", "action", "Accept"),
+                one("", "flags", "411908"),
+                one("", "origin", "192.0.2.1")
+            ]
         );
         assert_eq!(read(r#"[a x= "1"]"#), [one("a", "x", "1")]);
         assert_eq!(read(r#"[a x=1][b y="2"]"#), [one("b", "y", "2")]);

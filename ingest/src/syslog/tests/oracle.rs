@@ -50,13 +50,14 @@ fn the_pairs_hold_or_the_difference_is_explained() {
             ("host", header.hostname.unwrap_or_default(), expected[4]),
             ("prog", header.appname.unwrap_or_default(), program),
         ] {
-            let known = DIFFERENCES
-                .iter()
-                .position(|(start, field, value, _)| {
-                    record.starts_with(start) && *field == name && *value == theirs
-                });
+            let known = DIFFERENCES.iter().position(|(start, field, value, _)| {
+                record.starts_with(start) && *field == name && *value == theirs
+            });
             used.extend(known);
-            assert!(ours == theirs || known.is_some(), "{name} of {record:?}: {ours:?}, {theirs:?}");
+            assert!(
+                ours == theirs || known.is_some(),
+                "{name} of {record:?}: {ours:?}, {theirs:?}"
+            );
             assert!(ours != theirs || known.is_none(), "{name} of {record:?} is no difference");
         }
         assert_eq!(stamp_of(record), expected[3], "time of {record:?}");

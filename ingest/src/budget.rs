@@ -1,0 +1,105 @@
+//! How many bytes of datagrams may wait for the log, and whose.
+//!
+//! UDP cannot be told to wait, so what does not fit is shed. A sender may hold as much as is
+//! still free: alone it may fill half, two that flood fill a third each, and whoever else comes
+//! always finds room. (Dynamic thresholds with factor 1: Choudhury and Hahne, IEEE/ACM
+//! Transactions on Networking 6(2), 1998.) Streams need no such rule: they wait in line.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use crate::metrics::Dropped;
+
+/// The account.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bytes_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: usize,
+    by_sender: HashMap<IpAddr, usize>,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, state: Mutex::default() }
+    }
+
+    /// Books `bytes` for `sender`.
+    ///
+    /// # Errors
+    /// Why they must be shed; nothing was booked.
+    pub(crate) fn take(&self, sender: IpAddr, bytes: usize) -> Result<(), Dropped> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.bytes_max.saturating_sub(state.bytes);
+        if bytes > free {
+            return Err(Dropped::BufferFull);
+        }
+        let held = state.by_sender.get(&sender).copied().unwrap_or(0);
+        if held + bytes > free {
+            return Err(Dropped::SenderShare);
+        }
+        state.bytes += bytes;
+        state.by_sender.insert(sender, held + bytes);
+        Ok(())
+    }
+
+    /// Gives back what was booked.
+    pub(crate) fn give_back(&self, held: &[(IpAddr, usize)]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (sender, bytes) in held {
+            state.bytes = state.bytes.saturating_sub(*bytes);
+            let left = state.by_sender.get(sender).copied().unwrap_or(0).saturating_sub(*bytes);
+            if left == 0 {
+                state.by_sender.remove(sender);
+            } else {
+                state.by_sender.insert(*sender, left);
+            }
+        }
+    }
+
+    /// How full it is, 0 to 1.
+    pub(crate) fn fill(&self) -> f64 {
+        let bytes = self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        ratio(bytes, self.bytes_max)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for a gauge")]
+pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOISY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const QUIET: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    #[test]
+    fn a_noisy_sender_leaves_room_for_the_others() {
+        let budget = Budget::new(1_000);
+        let taken = (0..100).take_while(|_| budget.take(NOISY, 10).is_ok()).count();
+        assert_eq!(taken, 50);
+        assert_eq!(budget.take(NOISY, 10), Err(Dropped::SenderShare));
+        assert_eq!(budget.take(QUIET, 10), Ok(()));
+        assert_eq!(budget.take(QUIET, 600), Err(Dropped::BufferFull));
+    }
+
+    #[test]
+    fn what_is_given_back_is_free_again() {
+        let budget = Budget::new(100);
+        assert_eq!(budget.take(NOISY, 50), Ok(()));
+        assert!(budget.fill() > 0.49);
+        budget.give_back(&[(NOISY, 20), (NOISY, 30)]);
+        assert_eq!(budget.take(NOISY, 50), Ok(()));
+        budget.give_back(&[(NOISY, 50)]);
+        assert!(budget.fill() < 0.01);
+        assert!(budget.state.lock().unwrap().by_sender.is_empty());
+    }
+}

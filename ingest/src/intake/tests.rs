@@ -1,0 +1,59 @@
+//! Bodies into batches, without a bus: what is refused, and where the key goes.
+
+use jiff::tz::TimeZone;
+use keng_event::Timestamp;
+
+use super::*;
+
+fn make(records: &[&str], format: Format, key: Option<&str>) -> Result<Parsed, Refused> {
+    let sender = Sender { transport: "http", ..Sender::default() };
+    let mut making = Making::default();
+    for (index, record) in records.iter().enumerate() {
+        let (raw, at, zone) = (record.as_bytes(), Timestamp::EPOCH, &TimeZone::UTC);
+        making.record(index + 1, &Received { raw, at, sender: &sender, zone, format })?;
+    }
+    Ok(making.finish(key, records.iter().map(|record| record.len()).sum()))
+}
+
+#[test]
+fn the_key_lies_in_the_last_batch_of_a_large_body() {
+    let record = "x".repeat(200_000);
+    let records = vec![&*record; 20];
+    let parsed = make(&records, Format::Raw, Some("k")).unwrap();
+    assert_eq!((parsed.events, parsed.batches.len() > 1), (20, true));
+    assert_eq!(parsed.batches.iter().map(Batch::len).sum::<usize>(), 20);
+    let (last, before) = parsed.batches.split_last().unwrap();
+    assert_eq!(last.idempotency_key(), Some("k"));
+    assert!(!last.is_empty() && before.iter().all(|batch| batch.idempotency_key().is_none()));
+    assert!(make(&[], Format::Raw, Some("k")).unwrap().batches.is_empty());
+}
+
+#[test]
+fn one_bad_record_refuses_the_body_and_says_which() {
+    let refused = make(&["{}", "[1]"], Format::Json, None).err().unwrap();
+    assert_eq!(
+        refused.to_string(),
+        "record 2: an event must be a JSON object, this is another JSON value"
+    );
+    let refused = make(&["{}", "{\"a\":"], Format::Json, None).err().unwrap();
+    assert!(matches!(refused, Refused::Malformed { line: 2, .. }), "{refused}");
+    let large = "x".repeat(keng_event::limits::EVENT_BYTES_MAX + 1);
+    let refused = make(&["a", &large], Format::Raw, None).err().unwrap();
+    assert!(matches!(refused, Refused::RecordTooLarge { line: 2, .. }), "{refused}");
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let refusals = [
+        Refused::TooLarge { bytes_max: 16 },
+        Refused::RecordTooLarge { line: 3, bytes: 20, bytes_max: 16 },
+        Refused::Encoding { encoding: "gzip", reason: "corrupt deflate stream".to_owned() },
+        Refused::Malformed { line: 3, reason: "not valid JSON".to_owned() },
+        Refused::InvalidKey { bytes_max: 256 },
+        busy("the log is full"),
+        Refused::Unavailable,
+    ];
+    let lines: Vec<_> =
+        refusals.iter().map(|refused| format!("{}: {refused}", refused.reason())).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}

@@ -1,0 +1,240 @@
+//! Streams: one task a connection, read only as fast as the log takes.
+//!
+//! What was read waits for its share of the stream buffer before it is parsed, in line with all
+//! other connections; until then the connection is not read again, and TCP slows its sender down.
+//! Each turn is one read of bounded size, so that a fast sender cannot keep others from theirs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keng_event::limits;
+use keng_metrics::Gauge;
+use socket2::Type;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{AllowList, bind, certificate, local_address};
+use crate::batcher::{Batcher, EVENT_OVERHEAD_BYTES};
+use crate::frame::Framer;
+use crate::metrics::{Counts, Dropped, Input};
+use crate::parse::{Format, Received, Sender};
+use crate::source::SourceSettings;
+use crate::{Error, LocalAddress};
+
+/// Bytes of one turn.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A handshake that takes longer is a sender that does not speak TLS, or an attack.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause after the system refused to accept (mostly: too many open files).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a listener's connections share.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    pub(crate) batcher: Arc<Batcher>,
+    /// Bytes that may wait for the log.
+    pub(crate) buffer: Arc<Semaphore>,
+    pub(crate) format: Format,
+    pub(crate) allow: AllowList,
+    pub(crate) connections_max: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Nothing more shall be read.
+    pub(crate) stop: CancellationToken,
+    /// What was read shall no longer wait.
+    pub(crate) give_up: CancellationToken,
+}
+
+/// A bound socket.
+pub(crate) struct StreamListener {
+    listener: TcpListener,
+    streams: Streams,
+    input: Input,
+}
+
+impl StreamListener {
+    /// # Errors
+    /// When the address cannot be bound.
+    pub(crate) fn bind(address: SocketAddr, streams: Streams) -> Result<Self, Error> {
+        let (what, input) = match streams.tls {
+            Some(_) => ("syslog over tls", Input::SyslogTls),
+            None => ("syslog over tcp", Input::SyslogTcp),
+        };
+        let socket = bind(what, address, Type::STREAM)?;
+        let listener = TcpListener::from_std(socket.into())
+            .map_err(|source| Error::Listen { what, address, source })?;
+        Ok(Self { listener, streams, input })
+    }
+
+    /// Where it listens.
+    pub(crate) fn local_address(&self) -> Result<LocalAddress, Error> {
+        local_address(self.input, self.listener.local_addr())
+    }
+
+    /// Accepts until told to stop; connections run on as tasks of `tasks`.
+    pub(crate) async fn run(self, tasks: TaskTracker) {
+        let Self { listener, streams, input } = self;
+        let slots = Arc::new(Semaphore::new(streams.connections_max));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = streams.stop.cancelled() => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+            if !streams.allow.admits(peer.ip()) {
+                streams.batcher.metrics.refused_connection(input, "not_allowed");
+                continue;
+            }
+            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                streams.batcher.metrics.refused_connection(input, "too_many");
+                continue;
+            };
+            tasks.spawn(connection(streams.clone(), input, stream, peer, slot));
+        }
+    }
+}
+
+/// Shows a connection in the gauge for as long as it lives.
+struct Shown(Gauge);
+
+impl Shown {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+async fn connection(
+    streams: Streams,
+    input: Input,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+) {
+    let shown = Shown::new(streams.batcher.metrics.connections(input));
+    let sender = Sender {
+        ip: Some(peer.ip()),
+        port: Some(peer.port()),
+        transport: input.transport(),
+        tls_subject: None,
+    };
+    match streams.tls.clone() {
+        None => Connection::new(streams, input, sender).serve(stream).await,
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+            let stream = match handshake.await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, %peer, "the TLS handshake failed");
+                    streams.batcher.metrics.refused_connection(input, "handshake");
+                    return;
+                }
+                Err(_) => {
+                    streams.batcher.metrics.refused_connection(input, "handshake_timeout");
+                    return;
+                }
+            };
+            let certificates = stream.get_ref().1.peer_certificates();
+            let subject = certificates.and_then(|chain| certificate::subject(chain.first()?));
+            let sender = Sender { tls_subject: subject, ..sender };
+            Connection::new(streams, input, sender).serve(stream).await;
+        }
+    }
+    drop((shown, slot));
+}
+
+struct Connection {
+    streams: Streams,
+    input: Input,
+    sender: Sender,
+    settings: Arc<SourceSettings>,
+    shard: usize,
+    framer: Framer,
+}
+
+impl Connection {
+    fn new(streams: Streams, input: Input, sender: Sender) -> Self {
+        let settings = streams.batcher.sources.settings(sender.ip);
+        let shard = streams.batcher.assign();
+        let framer = Framer::new(limits::EVENT_BYTES_MAX);
+        Self { streams, input, sender, settings, shard, framer }
+    }
+
+    async fn serve(mut self, mut stream: impl AsyncRead + Unpin) {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = self.streams.stop.cancelled() => break,
+                read = tokio::time::timeout(self.streams.idle_timeout, stream.read(&mut buffer)) => read,
+            };
+            let Ok(Ok(count)) = read else { break };
+            let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+            self.take(Some(bytes)).await;
+            // Another connection's turn.
+            tokio::task::yield_now().await;
+        }
+        self.take(None).await;
+    }
+
+    /// The next bytes of the stream, or its end.
+    async fn take(&mut self, bytes: Option<&[u8]>) {
+        let held = bytes.map_or(0, <[u8]>::len) + EVENT_OVERHEAD_BYTES;
+        let permits = u32::try_from(held).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.streams.buffer).acquire_many_owned(permits);
+        let permit = tokio::select! {
+            permit = room => permit.ok(),
+            () = self.streams.give_up.cancelled() => None,
+        };
+        let Some(permit) = permit else { return self.drop_unread(bytes) };
+        let Self { streams, framer, settings, sender, input, shard } = self;
+        let Some(mut filling) = streams.batcher.fill(*shard, *input) else { return };
+        let at = streams.batcher.clock.now();
+        let mut sink = |frame: crate::frame::Frame<'_>| {
+            let (zone, format) = (&settings.zone, streams.format);
+            filling.record(&Received { raw: frame.bytes, at, sender, zone, format }, frame.truncated);
+        };
+        match bytes {
+            Some(bytes) => framer.feed(bytes, &mut sink),
+            None => framer.finish(&mut sink),
+        }
+        // On the last batch of this turn: the log takes them in order.
+        filling.hold(permit);
+    }
+
+    /// The node stops and the log is full: what was read is lost, and said to be.
+    fn drop_unread(&mut self, bytes: Option<&[u8]>) {
+        let (metrics, input) = (&self.streams.batcher.metrics, self.input);
+        let mut sink = |frame: crate::frame::Frame<'_>| {
+            let mut counts = Counts::default();
+            counts.add(input, 1);
+            metrics.received(input, 1, frame.bytes.len() as u64);
+            metrics.dropped(counts, Dropped::Shutdown);
+        };
+        match bytes {
+            Some(bytes) => self.framer.feed(bytes, &mut sink),
+            None => self.framer.finish(&mut sink),
+        }
+    }
+}

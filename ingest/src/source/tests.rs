@@ -1,0 +1,117 @@
+//! The table of sources, driven by batches and a clock that stands still.
+
+use keng_event::{BatchBuilder, ManualClock, Span, field};
+use keng_metrics::Registry;
+
+use super::*;
+use crate::{Config, SourceConfig};
+
+const START: i64 = 1_795_341_600;
+
+struct Bench {
+    sources: Sources,
+    clock: Arc<ManualClock>,
+    registry: Registry,
+}
+
+fn bench(rows_max: usize) -> Bench {
+    let named = |name: &str, network: &str| SourceConfig {
+        name: name.to_owned(),
+        networks: vec![network.parse().unwrap()],
+        time_zone: Some("Asia/Ho_Chi_Minh".to_owned()),
+        silent_after: Some(Span::from_seconds(60)),
+    };
+    let config = Config {
+        source: vec![
+            named("branch", "192.0.2.0/24"),
+            named("firewall", "192.0.2.1/32"),
+            named("forgotten", "198.51.100.0/24"),
+        ],
+        ..Config::default()
+    };
+    let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(START)));
+    let registry = Registry::new();
+    let metrics = Arc::new(IngestMetrics::new(&registry));
+    let settings = Settings::new(&config).unwrap();
+    let sources = Sources::bounded(settings, Arc::clone(&clock) as _, metrics, rows_max);
+    Bench { sources, clock, registry }
+}
+
+fn batch(clock: &ManualClock, events: &[([u8; 4], &str)]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for (ip, host) in events {
+        let mut event = builder.event(clock.now(), clock.now());
+        event
+            .original(b"12345678")
+            .put(field::KENG_SENDER_IP, Value::Ip(IpAddr::from(*ip)))
+            .put(field::KENG_SENDER_TRANSPORT, "udp")
+            .put(field::HOST_NAME, *host)
+            .put(field::EVENT_DATASET, "linux.auth");
+        event.finish();
+    }
+    builder.finish()
+}
+
+#[test]
+fn sender_and_host_are_one_source_each() {
+    let Bench { sources, clock, registry } = bench(100);
+    let events = [
+        ([192, 0, 2, 1], "fw"),
+        ([192, 0, 2, 1], "fw"),
+        ([203, 0, 113, 9], "web1"),
+        ([203, 0, 113, 9], "web2"),
+    ];
+    sources.observe(&batch(&clock, &events), &[1]);
+    clock.advance(Duration::from_secs(61));
+    sources.observe(&batch(&clock, &events[2..3]), &[]);
+    sources.lost([203, 0, 113, 7].into(), 3);
+    insta::assert_json_snapshot!(sources.list());
+    sources.refresh();
+    let text = registry.render();
+    for line in [
+        "keng_sources{state=\"active\"} 3",
+        "keng_sources{state=\"silent\"} 1",
+        "keng_sources{state=\"never_seen\"} 2",
+        "keng_source_last_event_timestamp_seconds{source=\"firewall\"} 1795341600",
+        "keng_source_silence_threshold_seconds{source=\"forgotten\"} 60",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn the_narrowest_network_names_the_source() {
+    let Bench { sources, .. } = bench(100);
+    let name = |ip: &str| sources.settings(ip.parse().ok()).name.as_deref().map(str::to_owned);
+    assert_eq!(name("192.0.2.1").as_deref(), Some("firewall"));
+    assert_eq!(name("192.0.2.2").as_deref(), Some("branch"));
+    assert_eq!(name("::ffff:192.0.2.2").as_deref(), Some("branch"));
+    assert_eq!(name("203.0.113.1"), None);
+}
+
+#[test]
+fn more_sources_than_the_table_holds_are_folded_and_counted() {
+    let Bench { sources, clock, registry } = bench(2);
+    let events = [
+        ([203, 0, 113, 1], "a"),
+        ([203, 0, 113, 2], "b"),
+        ([203, 0, 113, 3], "c"),
+        ([203, 0, 113, 4], "d"),
+        ([203, 0, 113, 1], "a"),
+    ];
+    sources.observe(&batch(&clock, &events), &[]);
+    let list = sources.list();
+    let totals: Vec<_> =
+        list.iter().take(3).map(|row| (row.id.as_str(), row.events_total)).collect();
+    assert_eq!(totals, [("203.0.113.1/a", 2), ("203.0.113.2/b", 1), ("_other/_other", 2)]);
+    assert!(registry.render().contains("keng_ingest_sources_overflow_total 2"));
+}
+
+#[test]
+fn a_rate_fades_when_nothing_comes() {
+    let Bench { sources, clock, .. } = bench(100);
+    sources.observe(&batch(&clock, &[([203, 0, 113, 1], "a"); 60]), &[]);
+    assert!((sources.list()[0].rate_per_second - 1.0).abs() < 1e-9);
+    clock.advance(Duration::from_secs(600));
+    assert!(sources.list()[0].rate_per_second < 0.001);
+}
