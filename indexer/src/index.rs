@@ -28,6 +28,9 @@ use crate::store::{merge, policy, seal};
 /// Shards whose field names are read when the index is opened.
 const NAMED_SHARDS: usize = 16;
 
+/// Pause after a merge that failed: it costs minutes and can wait, nothing depends on it.
+const MERGE_PAUSE: Duration = Duration::from_secs(600);
+
 /// How far a partition of the bus was read: the next event to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
@@ -121,6 +124,8 @@ struct View {
 struct Writer {
     manifest: Manifest,
     state: State,
+    /// No merging before: the last one failed.
+    merge_after: Timestamp,
 }
 
 /// What a search works on: nothing in it changes any more.
@@ -174,7 +179,7 @@ impl Index {
             datasets,
             layout,
             view: RwLock::new(view),
-            writer: Mutex::new(Writer { manifest, state }),
+            writer: Mutex::new(Writer { manifest, state, merge_after: Timestamp::EPOCH }),
             names: RwLock::default(),
             metrics: Metrics::new(registry),
             fault,
@@ -301,12 +306,34 @@ impl Inner {
             done.sealed_events = self.seal(&mut writer, &entries, now)?;
             done.positions = writer.state.positions();
         }
-        done.dropped_shards = self.drop_expired(&mut writer, now)?;
-        if !force {
-            done.merged_shards = self.merge(&mut writer, now)?;
-        }
+        let tidied = self.tidy(&mut writer, &mut done, now, force);
         self.show_state();
-        Ok(done)
+        match tidied {
+            // What was sealed must be told all the same: the bus waits for it.
+            Err(error) if done.sealed_events > 0 => {
+                tracing::error!(%error, "events are sealed, but merging or dropping shards failed");
+                self.count(&error);
+                Ok(done)
+            }
+            tidied => tidied.map(|()| done),
+        }
+    }
+
+    fn tidy(
+        &self,
+        writer: &mut Writer,
+        done: &mut Maintained,
+        now: Timestamp,
+        stopping: bool,
+    ) -> Result<(), Error> {
+        done.dropped_shards = self.drop_expired(writer, now)?;
+        if stopping || now < writer.merge_after {
+            return Ok(());
+        }
+        done.merged_shards = self.merge(writer, now).inspect_err(|_| {
+            writer.merge_after = now.plus(MERGE_PAUSE);
+        })?;
+        Ok(())
     }
 
     /// The batches to be sealed now.
@@ -400,7 +427,7 @@ impl Inner {
     }
 
     fn commit(&self, writer: &mut Writer, change: &Change, now: Timestamp) -> Result<(), Error> {
-        let Writer { manifest, state } = writer;
+        let Writer { manifest, state, .. } = writer;
         manifest.commit(state, change, &*self.fault)?;
         self.metrics.committed(now);
         Ok(())

@@ -77,10 +77,10 @@ pub struct HistogramRequest {
     /// The filter.
     #[serde(default)]
     pub query: String,
-    /// Earliest `@timestamp`, inclusive; without it, the first matching event's.
+    /// Earliest `@timestamp`, inclusive; without it, that of the earliest event there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// End of the range, exclusive; without it, just after the last matching event.
+    /// End of the range, exclusive; without it, just after the latest event there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Most buckets wanted, at most [`BUCKETS_MAX`].

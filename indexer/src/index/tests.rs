@@ -152,6 +152,31 @@ fn merging_changes_no_answer_and_leaves_one_shard() {
 }
 
 #[test]
+fn a_merge_that_fails_holds_nothing_up_and_is_tried_again_later() {
+    let dir = tempfile::tempdir().unwrap();
+    // The third shard to be written is a merged one.
+    let count = Mutex::new(0);
+    let fault: FaultHook = Arc::new(move |point| {
+        let mut count = count.lock().unwrap();
+        *count += usize::from(point == FaultPoint::ShardWritten);
+        let fails = point == FaultPoint::ShardWritten && *count == 3;
+        if fails { Err(Error::Fault(point)) } else { Ok(()) }
+    });
+    let index = open_faulty(dir.path(), Config::default(), fault);
+    for part in [0, 4] {
+        append(&index, part, 4);
+        index.flush(NOW).unwrap();
+    }
+    let later = |seconds: u64| NOW.plus(Duration::from_secs(86_400 + seconds));
+    assert!(index.maintain(later(0)).is_err());
+    append(&index, 8, 4);
+    assert_eq!(index.maintain(later(1)).unwrap(), Maintained::default());
+    assert_eq!(index.maintain(later(200)).unwrap().positions, [end(12)]);
+    assert_eq!(index.maintain(later(800)).unwrap().merged_shards, 3);
+    assert_eq!(ids(&search(&index, &request("*"))), newest_first(12));
+}
+
+#[test]
 fn events_of_any_age_open_a_bounded_number_of_shards() {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path());

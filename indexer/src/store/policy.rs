@@ -32,6 +32,33 @@ pub(crate) struct Merge {
     pub(crate) bucket: Option<i64>,
 }
 
+/// Shards that may be merged with each other.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    level: u8,
+    /// What the merged shard's slice is: the shards' own at first, then their day.
+    bucket: Option<i64>,
+    day: i64,
+}
+
+impl Group {
+    fn of(shard: &ShardMeta) -> Self {
+        let level = shard.level;
+        match shard.bucket {
+            // Scattered events go by the day of their receipt, for retention's sake.
+            None => {
+                let day = seconds(shard.received[1]).div_euclid(DAY_SECONDS);
+                Self { level, bucket: None, day }
+            }
+            Some(start) => {
+                let day = start.div_euclid(DAY_SECONDS);
+                let bucket = if level == 0 { start } else { day * DAY_SECONDS };
+                Self { level, bucket: Some(bucket), day }
+            }
+        }
+    }
+}
+
 /// The next merge that is due, if any: widely, once a time slice has closed or when very many
 /// shards wait, so that an event is merged once, twice on a quiet node.
 pub(crate) fn next_merge<'a>(
@@ -39,22 +66,12 @@ pub(crate) fn next_merge<'a>(
     config: &Config,
     now: Timestamp,
 ) -> Option<Merge> {
-    let mut groups: BTreeMap<(u8, Option<i64>, i64), Vec<&ShardMeta>> = BTreeMap::new();
-    for shard in shards {
-        // Scattered events are grouped by the day of their receipt, for retention's sake.
-        let day = match shard.bucket {
-            Some(start) => start.div_euclid(DAY_SECONDS),
-            None => seconds(shard.received[1]).div_euclid(DAY_SECONDS),
-        };
-        let key = if shard.level == 0 { shard.bucket } else { None };
-        let scattered = shard.bucket.is_none();
-        let key = if scattered { None } else { key.or(Some(day * DAY_SECONDS)) };
-        if shard.level < 2 {
-            groups.entry((shard.level, key, day)).or_default().push(shard);
-        }
+    let mut groups: BTreeMap<Group, Vec<&ShardMeta>> = BTreeMap::new();
+    for shard in shards.filter(|shard| shard.level < 2) {
+        groups.entry(Group::of(shard)).or_default().push(shard);
     }
     let width = i64::try_from(config.bucket.duration().as_secs()).unwrap_or(i64::MAX);
-    groups.into_iter().find_map(|((level, bucket, day), mut group)| {
+    groups.into_iter().find_map(|(Group { level, bucket, day }, mut group)| {
         let end = match (level, bucket) {
             (0, Some(start)) => start.saturating_add(width),
             _ => (day + 1) * DAY_SECONDS,
