@@ -15,10 +15,10 @@ use crate::exit::{Exit, Failure};
 
 /// Which node to ask, and as whom.
 #[derive(Clone, Debug, Args)]
-pub struct Remote {
+pub(crate) struct Remote {
     /// Address of the node
     #[arg(long, default_value = "http://127.0.0.1:8642", global = true)]
-    pub url: String,
+    pub(crate) url: String,
     /// Bearer token, read from this file [default: DATA/local-admin.token of the node here]
     #[arg(long, global = true)]
     token_file: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Remote {
 
 /// A connection to a node.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
@@ -43,7 +43,7 @@ impl Remote {
     ///
     /// # Errors
     /// When a file that was named cannot be read.
-    pub fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let token = match &self.token_file {
             Some(path) => Some(token_from(path)?),
             // Without the file the node will say that it wants a token, and how to get one.
@@ -59,7 +59,7 @@ impl Client {
     ///
     /// # Errors
     /// When the node cannot be reached or refuses; the message is the node's own.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.json(self.http.get(format!("{}{path}", self.base))).await
     }
 
@@ -67,7 +67,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
         self.json(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }
 
@@ -75,7 +75,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(self.http.delete(format!("{}{path}", self.base))).await.map(drop)
     }
 
@@ -83,7 +83,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+    pub(crate) async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
         let request = self.http.get(format!("{}{path}", self.base));
         self.send(request.header("accept", "text/event-stream")).await
     }
@@ -136,7 +136,7 @@ fn refusal(status: u16, problem: &Value) -> anyhow::Error {
 ///
 /// # Errors
 /// When it cannot be read or is empty.
-pub fn token_from(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn token_from(path: &Path) -> anyhow::Result<String> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("reading token {}", path.display()))?;
     let token = text.lines().next().unwrap_or_default().trim();
@@ -148,7 +148,7 @@ pub fn token_from(path: &Path) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When `ca` cannot be read.
-pub fn http(ca: Option<&Path>) -> anyhow::Result<reqwest::Client> {
+pub(crate) fn http(ca: Option<&Path>) -> anyhow::Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10));
@@ -165,7 +165,7 @@ pub fn http(ca: Option<&Path>) -> anyhow::Result<reqwest::Client> {
 ///
 /// # Errors
 /// When `ca` cannot be read.
-pub fn tls(ca: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
+pub(crate) fn tls(ca: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     if let Some(path) = ca {
         for certificate in CertificateDer::pem_file_iter(path)

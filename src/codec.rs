@@ -16,7 +16,7 @@ const UNDECODABLE: &str = "undecodable";
 
 /// Which form events have on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
+pub(crate) enum Codec {
     /// One record per batch, [`Batch::encode`].
     BatchBytes,
     /// One record per event, ECS JSON.
@@ -25,19 +25,17 @@ pub enum Codec {
 
 /// Events of one partition and the position after them.
 #[derive(Debug)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// The events, with their ids.
-    pub batch: Batch,
+    pub(crate) batch: Batch,
     /// Where the next event will be.
-    pub end: Position,
-    /// When the last of them was appended.
-    pub appended_at: Timestamp,
+    pub(crate) end: Position,
 }
 
 impl Codec {
     /// The records that carry `batch`.
     #[must_use]
-    pub fn encode(self, batch: &Batch) -> Vec<Record> {
+    pub(crate) fn encode(self, batch: &Batch) -> Vec<Record> {
         match self {
             Self::BatchBytes => {
                 let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
@@ -52,7 +50,7 @@ impl Codec {
     /// # Errors
     /// When a record of batch bytes is damaged; the records before it are lost to the caller
     /// too, so that nothing is dealt with out of order.
-    pub fn decode(self, records: &[Delivered]) -> anyhow::Result<Vec<Decoded>> {
+    pub(crate) fn decode(self, records: &[Delivered]) -> anyhow::Result<Vec<Decoded>> {
         match self {
             Self::BatchBytes => records.iter().map(decode_batch).collect(),
             Self::Json => Ok(decode_json(records).into_iter().collect()),
@@ -74,11 +72,7 @@ fn decode_batch(record: &Delivered) -> anyhow::Result<Decoded> {
         let Position { partition, offset, .. } = record.position;
         format!("reading the batch at partition {partition}, offset {offset}")
     })?;
-    Ok(Decoded {
-        batch: batch.with_origin(id_at(record.position)),
-        end: record.end(),
-        appended_at: Timestamp::from_millis(record.appended_at_ms),
-    })
+    Ok(Decoded { batch: batch.with_origin(id_at(record.position)), end: record.end() })
 }
 
 fn decode_json(records: &[Delivered]) -> Option<Decoded> {
@@ -91,11 +85,7 @@ fn decode_json(records: &[Delivered]) -> Option<Decoded> {
             keep_raw(&record.value, received, id, &error, &mut builder);
         }
     }
-    Some(Decoded {
-        batch: builder.finish(),
-        end: last.end(),
-        appended_at: Timestamp::from_millis(last.appended_at_ms),
-    })
+    Some(Decoded { batch: builder.finish(), end: last.end() })
 }
 
 fn keep_raw(
@@ -117,7 +107,7 @@ fn keep_raw(
 
 /// The id that an event has by lying at `position`.
 #[must_use]
-pub fn id_at(position: Position) -> EventId {
+pub(crate) fn id_at(position: Position) -> EventId {
     EventId { epoch: position.epoch.0, partition: position.partition, offset: position.offset }
 }
 

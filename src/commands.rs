@@ -1,13 +1,13 @@
 //! One file per command.
 
-pub mod alerts;
-pub mod bus;
-pub mod check;
-pub mod doctor;
-pub mod parse;
-pub mod people;
-pub mod replay;
-pub mod rules;
-pub mod run;
-pub mod search;
-pub mod tail;
+pub(crate) mod alerts;
+pub(crate) mod bus;
+pub(crate) mod check;
+pub(crate) mod doctor;
+pub(crate) mod parse;
+pub(crate) mod people;
+pub(crate) mod replay;
+pub(crate) mod rules;
+pub(crate) mod run;
+pub(crate) mod search;
+pub(crate) mod tail;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Everything was fine.
     Fine = 0,
     /// There is a finding: a rule test failed, a search matched nothing with `--fail-empty`.
@@ -30,22 +30,22 @@ impl From<Exit> for ExitCode {
 /// An error that decides the exit code. Errors of other types end with [`Exit::Unavailable`].
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The exit code.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// What to tell the user.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Failure {
     /// An error that ends the command with `exit`.
-    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         Self { exit, message: message.into() }.into()
     }
 }
 
 /// The exit code that an error asks for.
 #[must_use]
-pub fn exit_of(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     error.downcast_ref::<Failure>().map_or(Exit::Unavailable, |failure| failure.exit)
 }

@@ -4,7 +4,7 @@
 //! Start: bus, alert desk, index, rules, stages, intake, HTTP. Stop: intake, then the stages that
 //! read events until the log is quiet, then the desk, then HTTP.
 
-pub mod disk;
+pub(crate) mod disk;
 mod housekeeping;
 mod road;
 mod rules;
@@ -27,7 +27,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{self, Road};
+use crate::stage;
 use crate::stages::alert::AlertStage;
 use crate::stages::index::IndexStage;
 use crate::stages::rules::RulesStage;
@@ -37,7 +37,7 @@ const TAIL_BATCHES: usize = 256;
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// Takes events in.
     Ingest,
     /// Recognises attacks.
@@ -52,7 +52,7 @@ pub enum Role {
 
 impl Role {
     /// All of them: one node alone.
-    pub const ALL: [Self; 5] = [Self::Ingest, Self::Rules, Self::Index, Self::Alert, Self::Api];
+    pub(crate) const ALL: [Self; 5] = [Self::Ingest, Self::Rules, Self::Index, Self::Alert, Self::Api];
 }
 
 impl std::fmt::Display for Role {
@@ -69,11 +69,11 @@ impl std::fmt::Display for Role {
 
 /// Where a node has its files.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The configuration file, if one was named.
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Everything that the node stores.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 /// What every part is handed.
@@ -100,7 +100,7 @@ struct Parts {
 ///
 /// # Errors
 /// When a part cannot be opened, or fails while the node runs.
-pub async fn run(
+pub(crate) async fn run(
     settings: Settings,
     place: Place,
     roles: &[Role],
@@ -183,7 +183,8 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
 }
 
 async fn deliver(desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
-    desk.run_outbox(stop).await.context("delivering notifications")
+    desk.run_outbox(stop).await;
+    Ok(())
 }
 
 /// A part that ends before it was told to has failed, or the node has.
@@ -267,7 +268,10 @@ impl Parts {
             .context("starting the HTTP interface")?;
         let address = server.url();
         let stop = stop.clone();
-        tasks.spawn(async move { server.run(stop).await.context("serving HTTP") });
+        tasks.spawn(async move {
+            server.run(stop).await;
+            Ok(())
+        });
         Ok(address)
     }
 }

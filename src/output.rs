@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// Whether to print tables for a person (`true`) or NDJSON for a program.
 #[must_use]
-pub fn for_people(json: bool) -> bool {
+pub(crate) fn for_people(json: bool) -> bool {
     !json && std::io::stdout().is_terminal()
 }
 
@@ -19,7 +19,7 @@ pub fn for_people(json: bool) -> bool {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn line(text: &str) -> anyhow::Result<()> {
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").context("writing to standard output")
 }
 
@@ -27,19 +27,19 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string(value).context("rendering JSON")?)
 }
 
 /// Prints a note for the user.
-pub fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     // There is nobody to tell when standard error is closed.
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 /// Text from a log as a terminal may show it: control characters become `\u{..}`.
 #[must_use]
-pub fn safe(text: &str) -> Cow<'_, str> {
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
     if !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -55,7 +55,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

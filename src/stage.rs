@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_millis(300);
 
 /// What a stage does with the records of its topic. Everything here may block.
-pub trait Stage: Send + 'static {
+pub(crate) trait Stage: Send + 'static {
     /// The group it reads as, and its name in logs.
     fn name(&self) -> &'static str;
 
@@ -53,15 +53,15 @@ pub trait Stage: Send + 'static {
 
 /// What the loop needs besides the stage.
 #[derive(Clone)]
-pub struct Road {
+pub(crate) struct Road {
     /// The bus.
-    pub bus: Arc<dyn Bus>,
+    pub(crate) bus: Arc<dyn Bus>,
     /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Where the stages publish.
-    pub out: Topic,
+    pub(crate) out: Topic,
     /// Told to drain and end.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Runs `stage` until `road.stop` is cancelled and the log is drained.
@@ -69,7 +69,7 @@ pub struct Road {
 /// # Errors
 /// When the bus or the stage fails for good; the node then stops, because a stage that silently
 /// stands still is worse than a process that restarts.
-pub async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()> {
+pub(crate) async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()> {
     let name = stage.name();
     let subscription = road
         .bus

@@ -1,5 +1,5 @@
 //! The three stages that read the bus: detection, the index, the alert desk.
 
-pub mod alert;
-pub mod index;
-pub mod rules;
+pub(crate) mod alert;
+pub(crate) mod index;
+pub(crate) mod rules;

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// When `filter` is no valid filter, or logging was started before.
-pub fn start(filter: &str) -> anyhow::Result<()> {
+pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
         .parse(filter)
         .map_err(|error| anyhow::anyhow!("[node] log = \"{filter}\": {error}"))?;

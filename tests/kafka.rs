@@ -26,6 +26,7 @@ impl Broker {
             .arg("start")
             .arg(dir.path())
             .arg(port.to_string())
+            .arg(std::process::id().to_string())
             .output()
             .expect("the script runs");
         if !output.status.success() {

@@ -180,6 +180,15 @@ fn default_notify() -> Vec<Kind> {
 }
 
 impl ChannelConfig {
+    /// Every path in it, so that relative ones can be anchored at the folder of the file.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let paths = match self {
+            Self::Webhook(webhook) => [webhook.secret_file.as_mut(), webhook.ca_file.as_mut()],
+            Self::Smtp(smtp) => [smtp.password_file.as_mut(), smtp.ca_file.as_mut()],
+        };
+        paths.into_iter().flatten()
+    }
+
     /// What routes call it.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -10,7 +10,7 @@ use crate::output;
 
 /// Arguments of `keng alerts`.
 #[derive(Debug, Args)]
-pub struct Alerts {
+pub(crate) struct Alerts {
     #[command(subcommand)]
     action: Action,
     /// Print NDJSON even on a terminal
@@ -79,7 +79,7 @@ enum Action {
 ///
 /// # Errors
 /// When the node cannot be reached or refuses.
-pub async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
     let client = arguments.remote.client()?;
     let people = output::for_people(arguments.json);
     let (id, verb, body) = match arguments.action {

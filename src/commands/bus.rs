@@ -15,7 +15,7 @@ use crate::output;
 
 /// Arguments of `keng bus`.
 #[derive(Debug, Args)]
-pub struct Bus {
+pub(crate) struct Bus {
     #[command(subcommand)]
     action: Action,
     /// Data directory of the node
@@ -44,7 +44,7 @@ enum Action {
 ///
 /// # Errors
 /// When the node is running, or the log cannot be read.
-pub async fn run(arguments: Bus) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Bus) -> anyhow::Result<Exit> {
     let dir = arguments.data.join("bus");
     anyhow::ensure!(dir.is_dir(), "there is no embedded log at {}", dir.display());
     let people = output::for_people(arguments.json);

@@ -10,7 +10,7 @@ use crate::output;
 
 /// Arguments of `keng check`.
 #[derive(Debug, Args)]
-pub struct Check {
+pub(crate) struct Check {
     /// Configuration file [default: config/keng.toml, then /etc/keng/keng.toml]
     #[arg(long)]
     config: Option<PathBuf>,
@@ -20,7 +20,7 @@ pub struct Check {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn run(arguments: &Check) -> anyhow::Result<Exit> {
+pub(crate) fn run(arguments: &Check) -> anyhow::Result<Exit> {
     let settings = match keng_config::load(arguments.config.as_deref()) {
         Ok(settings) => settings,
         Err(problems) => {

@@ -14,7 +14,7 @@ use crate::output;
 
 /// Arguments of `keng doctor`.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Configuration file [default: what `keng run` would take]
     #[arg(long)]
     config: Option<PathBuf>,
@@ -61,7 +61,7 @@ const DISK_WANTED: u64 = 10 << 30;
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn run(arguments: &Doctor) -> anyhow::Result<Exit> {
+pub(crate) fn run(arguments: &Doctor) -> anyhow::Result<Exit> {
     let findings = [
         configuration(arguments.config.as_deref()),
         socket_buffer(),

@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 
 /// Arguments of `keng parse`.
 #[derive(Debug, Args)]
-pub struct Parse {
+pub(crate) struct Parse {
     /// What the records are: auto, syslog, json or raw
     #[arg(long, default_value = "auto")]
     format: Format,
@@ -38,7 +38,7 @@ pub struct Parse {
 ///
 /// # Errors
 /// When a file cannot be read or an argument makes no sense.
-pub fn run(arguments: &Parse) -> anyhow::Result<Exit> {
+pub(crate) fn run(arguments: &Parse) -> anyhow::Result<Exit> {
     let at = match &arguments.received {
         None => SystemClock::default().now(),
         Some(text) => Timestamp::parse_rfc3339(text).ok_or_else(|| {

@@ -15,7 +15,7 @@ use crate::output;
 
 /// Arguments of `keng user`.
 #[derive(Debug, Args)]
-pub struct User {
+pub(crate) struct User {
     #[command(subcommand)]
     action: UserAction,
     /// Print NDJSON even on a terminal
@@ -51,7 +51,7 @@ enum UserAction {
 
 /// Arguments of `keng token`.
 #[derive(Debug, Args)]
-pub struct Token {
+pub(crate) struct Token {
     #[command(subcommand)]
     action: TokenAction,
     /// Print NDJSON even on a terminal
@@ -87,7 +87,7 @@ enum TokenAction {
 ///
 /// # Errors
 /// When the node cannot be reached or refuses.
-pub async fn user(arguments: User) -> anyhow::Result<Exit> {
+pub(crate) async fn user(arguments: User) -> anyhow::Result<Exit> {
     let client = arguments.remote.client()?;
     let people = output::for_people(arguments.json);
     match arguments.action {
@@ -120,7 +120,7 @@ pub async fn user(arguments: User) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// When the node cannot be reached or refuses.
-pub async fn token(arguments: Token) -> anyhow::Result<Exit> {
+pub(crate) async fn token(arguments: Token) -> anyhow::Result<Exit> {
     let client = arguments.remote.client()?;
     let people = output::for_people(arguments.json);
     match arguments.action {

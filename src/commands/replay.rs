@@ -27,7 +27,7 @@ const STEP_LINES: usize = 256;
 
 /// Arguments of `keng replay`.
 #[derive(Debug, Args)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// Log file, one record per line
     file: PathBuf,
     /// Where to send: udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT or http(s)://HOST:PORT
@@ -87,7 +87,7 @@ struct Progress {
 ///
 /// # Errors
 /// When the file cannot be read or the receiver cannot be reached or refuses.
-pub async fn run(arguments: Replay) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Replay) -> anyhow::Result<Exit> {
     let path = &arguments.file;
     let mut text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let clock = SystemClock::default();

@@ -14,7 +14,7 @@ use crate::output;
 
 /// Arguments of `keng rules`.
 #[derive(Debug, Args)]
-pub struct Rules {
+pub(crate) struct Rules {
     #[command(subcommand)]
     action: Action,
 }
@@ -40,7 +40,7 @@ enum Action {
 ///
 /// # Errors
 /// When files cannot be read or arguments make no sense.
-pub fn run(arguments: Rules) -> anyhow::Result<Exit> {
+pub(crate) fn run(arguments: Rules) -> anyhow::Result<Exit> {
     match arguments.action {
         Action::Check { paths, json } => check(&paths, json),
         Action::Eval(eval) => eval::run(&eval),

@@ -13,7 +13,7 @@ use crate::{output, telemetry};
 
 /// Arguments of `keng run`.
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Configuration file [default: config/keng.toml, then /etc/keng/keng.toml]
     #[arg(long)]
     config: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub struct Run {
 ///
 /// # Errors
 /// When the configuration is invalid or a part of the node fails for good.
-pub async fn run(arguments: Run) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Run) -> anyhow::Result<Exit> {
     let settings = keng_config::load(arguments.config.as_deref())
         .map_err(|problems| Failure::new(Exit::Invalid, problems.to_string()))?;
     telemetry::start(&settings.node.log)?;

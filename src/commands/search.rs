@@ -9,7 +9,7 @@ use crate::output;
 
 /// Arguments of `keng search`.
 #[derive(Debug, Args)]
-pub struct Search {
+pub(crate) struct Search {
     /// Query, for example: event.outcome:failure source.ip:203.0.113.0/24 "đăng nhập"
     #[arg(default_value = "*")]
     query: String,
@@ -51,7 +51,7 @@ const PAGE: u64 = 1_000;
 ///
 /// # Errors
 /// When the node cannot be reached or the query is invalid; the message points at the place.
-pub async fn run(arguments: Search) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Search) -> anyhow::Result<Exit> {
     let client = arguments.remote.client()?;
     let sort = match arguments.sort {
         Sort::Newest => "newest",

@@ -10,7 +10,7 @@ use crate::output;
 
 /// Arguments of `keng tail`.
 #[derive(Debug, Args)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// Query that events must match
     #[arg(default_value = "*")]
     query: String,
@@ -25,7 +25,7 @@ pub struct Tail {
 ///
 /// # Errors
 /// When the node cannot be reached or ends the stream.
-pub async fn run(arguments: Tail) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Tail) -> anyhow::Result<Exit> {
     let client = arguments.remote.client()?;
     let path = format!("/api/v1/tail?query={}", percent_encode(&arguments.query));
     let mut stream = client.stream(&path).await?;
@@ -70,7 +70,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 /// Encodes a query value (RFC 3986 §2.1): everything but unreserved characters.
-pub fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

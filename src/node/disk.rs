@@ -10,7 +10,7 @@ use anyhow::Context;
 ///
 /// # Errors
 /// When it cannot be made or is not ours.
-pub fn make_private(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(path: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(path)
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)))
         .with_context(|| format!("preparing the data directory {}", path.display()))
@@ -19,7 +19,7 @@ pub fn make_private(path: &Path) -> anyhow::Result<()> {
 /// Bytes that this process may still write in the file system of `path` (or of the nearest
 /// folder above it that exists). `None` where the system does not say.
 #[must_use]
-pub fn free_bytes(path: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let stat = nix::sys::statvfs::statvfs(existing).ok()?;
     Some(stat.blocks_available().saturating_mul(stat.fragment_size()))

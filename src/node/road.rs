@@ -54,7 +54,7 @@ pub(super) async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Open
     let (inner, codec): (Arc<dyn Bus>, Codec) = match settings.kind {
         BusKind::Memory => {
             let config = keng_bus::memory::Config::default();
-            (Arc::new(keng_bus::memory::MemoryBus::new(config, now.clone())), Codec::BatchBytes)
+            (Arc::new(keng_bus::memory::MemoryBus::new(&config, &now)), Codec::BatchBytes)
         }
         BusKind::Disk => {
             let dir = ground.place.data.join("bus");
@@ -65,7 +65,7 @@ pub(super) async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Open
         BusKind::Kafka => {
             let config = settings.kafka().map_err(anyhow::Error::msg)?;
             let brokers = config.brokers.join(", ");
-            let bus = KafkaBus::connect(config, now.clone(), &metrics)
+            let bus = KafkaBus::connect(&config, &now)
                 .await
                 .with_context(|| format!("connecting to Kafka at {brokers}"))?;
             (Arc::new(bus), Codec::Json)

@@ -16,9 +16,10 @@ pub(super) async fn put_up(parts: &Parts, http: Option<&str>) -> anyhow::Result<
     let listeners = parts.ingest.as_ref().map(|i| i.local_addresses()).unwrap_or_default();
     let mut syslog = Vec::new();
     let mut flow = Vec::new();
-    for listener in &listeners {
-        let entry = json!({"protocol": listener.protocol, "address": listener.address.to_string()});
-        if listener.input.starts_with("syslog") { syslog.push(entry) } else { flow.push(entry) }
+    for listener in listeners {
+        let (kind, protocol) = listener.input.split_once('_').unwrap_or((listener.input, "udp"));
+        let entry = json!({"protocol": protocol, "address": listener.address.to_string()});
+        if kind == "syslog" { syslog.push(entry) } else { flow.push(entry) }
     }
     let sign = json!({
         "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION"),
@@ -29,16 +30,17 @@ pub(super) async fn put_up(parts: &Parts, http: Option<&str>) -> anyhow::Result<
     fs::write(&beside, sign.to_string())
         .and_then(|()| fs::rename(&beside, &path))
         .with_context(|| format!("writing {}", path.display()))?;
-    for listener in &listeners {
+    for listener in listeners {
         output::note(&format!(
-            "keng: send {} to {}/{}",
-            listener.input, listener.address, listener.protocol
+            "keng: send {} to {}",
+            listener.input.replace('_', " over "),
+            listener.address
         ));
     }
     if let Some(http) = http {
         output::note(&format!("keng: look at {http}"));
         if let Some(link) = parts.desk.people().setup_link().await? {
-            output::note(&format!("keng: first person here: {http}/#/setup/{} (works once)", link.token));
+            output::note(&format!("keng: first person here: {http}/#/setup/{} (works once)", link.secret));
         }
     }
     let rules = parts.rules.borrow().rules.len();

@@ -1,6 +1,5 @@
 //! Findings → alerts: each finding is applied in the desk's own transaction, which knows repeats.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use keng_alerting::Desk;
@@ -15,8 +14,8 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The stage that feeds the alert desk.
 #[derive(Debug)]
-pub struct AlertStage {
-    desk: Arc<Desk>,
+pub(crate) struct AlertStage {
+    desk: Desk,
     runtime: Handle,
     done: std::collections::BTreeMap<u32, Position>,
 }
@@ -24,7 +23,7 @@ pub struct AlertStage {
 impl AlertStage {
     /// A stage that applies findings to `desk`, whose futures run on `runtime`.
     #[must_use]
-    pub fn new(desk: Arc<Desk>, runtime: Handle) -> Self {
+    pub(crate) fn new(desk: Desk, runtime: Handle) -> Self {
         Self { desk, runtime, done: std::collections::BTreeMap::new() }
     }
 }

@@ -22,7 +22,7 @@ const TAIL_FULL_WAIT: Duration = Duration::from_millis(20);
 
 /// The stage that feeds the index.
 #[derive(Debug)]
-pub struct IndexStage {
+pub(crate) struct IndexStage {
     index: Index,
     codec: Codec,
     clock: Arc<dyn Clock>,
@@ -43,7 +43,7 @@ impl IndexStage {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn new(
+    pub(crate) fn new(
         index: Index,
         codec: Codec,
         clock: Arc<dyn Clock>,

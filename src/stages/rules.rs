@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// The stage that evaluates rules.
 #[derive(Debug)]
-pub struct RulesStage {
+pub(crate) struct RulesStage {
     engine: Engine,
     codec: Codec,
     clock: Arc<dyn Clock>,
@@ -50,7 +50,7 @@ impl RulesStage {
     /// # Errors
     /// When the file is there but cannot be read. A damaged file is set aside and said in the
     /// log: correlation then begins anew, from what the bus still holds uncommitted.
-    pub fn new(
+    pub(crate) fn new(
         mut engine: Engine,
         codec: Codec,
         clock: Arc<dyn Clock>,

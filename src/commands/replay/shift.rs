@@ -1,8 +1,7 @@
 //! Moving the time stamps of a log so that the last of them is now.
 //!
 //! Three spellings are found, each where such logs have them: RFC 3164 (`Oct 11 22:14:15`, after
-//! an optional `<PRI>`), ISO 8601 in the first part of a line or as the value of a JSON key, and
-//! the common log format (`[10/Oct/2000:13:55:36 -0700]`). The spelling, and the spacing between
+//! an optional `<PRI>`), ISO 8601, and the common log format (`[10/Oct/2000:13:55:36 -0700]`). The spelling, and the spacing between
 //! lines, are kept. Lines without a stamp stay as they are.
 
 use std::ops::Range;
@@ -48,27 +47,26 @@ struct Stamp {
 pub(super) fn to_now(text: &[u8], now: Timestamp, zone: &TimeZone) -> Vec<u8> {
     let year = civil(now, zone).map_or(2000, |civil| civil.year());
     let mut years = Years { year, last_month: None };
-    let lines: Vec<(&[u8], Option<Stamp>)> = text
+    let lines: Vec<(&[u8], Vec<Stamp>)> = text
         .split_inclusive(|byte| *byte == b'\n')
-        .map(|line| (line, find(line).map(|stamp| years.place(stamp))))
+        .map(|line| (line, stamps(line).into_iter().map(|stamp| years.place(stamp)).collect()))
         .collect();
-    let last = lines.iter().rev().find_map(|(_, stamp)| nanos(stamp.as_ref()?, zone));
+    let last = lines.iter().rev().find_map(|(_, stamps)| nanos(stamps.first()?, zone));
     let Some(last) = last else { return text.to_vec() };
     let by = now.as_nanos().saturating_sub(last);
     let mut out = Vec::with_capacity(text.len());
-    for (line, stamp) in lines {
-        let moved = stamp.and_then(|stamp| {
-            let time = Timestamp::from_nanos(nanos(&stamp, zone)?.saturating_add(by));
-            Some((spell(&stamp, time, zone)?, stamp.range))
-        });
-        match moved {
-            Some((spelt, range)) => {
-                out.extend_from_slice(line.get(..range.start).unwrap_or_default());
-                out.extend_from_slice(spelt.as_bytes());
-                out.extend_from_slice(line.get(range.end..).unwrap_or_default());
-            }
-            None => out.extend_from_slice(line),
+    for (line, stamps) in lines {
+        let mut copied = 0;
+        for stamp in stamps {
+            let moved = nanos(&stamp, zone).and_then(|at| {
+                spell(&stamp, Timestamp::from_nanos(at.saturating_add(by)), zone)
+            });
+            let Some(spelt) = moved else { continue };
+            out.extend_from_slice(line.get(copied..stamp.range.start).unwrap_or_default());
+            out.extend_from_slice(spelt.as_bytes());
+            copied = stamp.range.end;
         }
+        out.extend_from_slice(line.get(copied..).unwrap_or_default());
     }
     out
 }
@@ -149,18 +147,22 @@ fn clf_offset(offset: Offset) -> String {
     format!("{sign}{:02}{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
 
-/// The first stamp of a line.
-fn find(line: &[u8]) -> Option<Stamp> {
-    let head = line.get(..line.len().min(LOOK_BYTES))?;
-    (0..head.len()).find_map(|at| {
+/// The stamps of a line: a relayed access log has one in its header and one of its own.
+fn stamps(line: &[u8]) -> Vec<Stamp> {
+    let head = line.get(..line.len().min(LOOK_BYTES)).unwrap_or_default();
+    let mut found: Vec<Stamp> = Vec::new();
+    for at in 0..head.len() {
+        let inside = found.last().is_some_and(|stamp| at < stamp.range.end);
         let previous = at.checked_sub(1).and_then(|before| head.get(before));
         // A stamp begins a word; "2021" inside "id-2021-03-…" does not.
-        if previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
-            return None;
+        let within = previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+        if inside || within {
+            continue;
         }
-        let rest = head.get(at..)?;
-        iso(rest, at).or_else(|| bsd(rest, at)).or_else(|| clf(rest, at))
-    })
+        let rest = head.get(at..).unwrap_or_default();
+        found.extend(iso(rest, at).or_else(|| bsd(rest, at)).or_else(|| clf(rest, at)));
+    }
+    found
 }
 
 fn bsd(text: &[u8], at: usize) -> Option<Stamp> {
@@ -279,6 +281,15 @@ mod tests {
         assert_eq!(
             shifted(text),
             "::1 - - [22/Nov/2026:03:00:00 -0700] \"GET / HTTP/1.1\" 200 1\n"
+        );
+    }
+
+    #[test]
+    fn every_stamp_of_a_line_moves() {
+        let text = "<13>Oct 10 13:55:37 w n: ::1 - - [10/Oct/2026:13:55:36 +0700] \"GET /\" 200 1\n";
+        assert_eq!(
+            shifted(text),
+            "<13>Nov 22 17:00:00 w n: ::1 - - [22/Nov/2026:16:59:59 +0700] \"GET /\" 200 1\n"
         );
     }
 

@@ -21,7 +21,7 @@ use crate::exit::{Exit, Failure};
 
 /// Arguments of `keng rules eval`.
 #[derive(Debug, Args)]
-pub struct Eval {
+pub(crate) struct Eval {
     /// Rule files or directories
     #[arg(long, required = true, num_args = 1..)]
     rules: Vec<PathBuf>,

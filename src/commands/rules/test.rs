@@ -15,7 +15,7 @@ use crate::output;
 
 /// Arguments of `keng rules test`.
 #[derive(Debug, Args)]
-pub struct Test {
+pub(crate) struct Test {
     /// Rule files or directories
     #[arg(required = true)]
     paths: Vec<PathBuf>,

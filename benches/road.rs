@@ -1,0 +1,180 @@
+//! The whole road on one node: events over TCP until they are durable, searchable and evaluated.
+//!
+//! Prints rates, processor time per event and memory. Arguments after `--`: the number of events
+//! (default 600,000) and rule paths to load besides `config/rules`. The reference on the same kind
+//! of machine stands in `docs/benchmarks.md`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a bench owns its clock and stops at what it did not expect"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Lines of about 300 bytes, as a mixed estate sends them: firewall, web, authentication, rest.
+fn lines(count: usize) -> String {
+    let mut text = String::with_capacity(count * 310);
+    let pad = "x".repeat(120);
+    for number in 0..count {
+        let (a, b, port) = (number / 250 % 250, number % 250, 1_024 + number % 60_000);
+        let written = match number % 8 {
+            0..3 => writeln!(
+                text,
+                "<166>Nov 22 10:00:{:02} fw1 %ASA-6-302013: Built outbound TCP connection {number} for \
+                 outside:198.51.{a}.{b}/443 (198.51.{a}.{b}/443) to inside:10.1.{a}.{b}/{port} \
+                 (203.0.113.9/{port}) {pad}",
+                number / 20_000 % 60
+            ),
+            3..5 => writeln!(
+                text,
+                "<134>Nov 22 10:00:{:02} web{} nginx: 10.2.{a}.{b} - - [22/Nov/2026:10:00:00 +0000] \
+                 \"GET /dich-vu/{number}?trang={b} HTTP/1.1\" 200 {port} \"-\" \"Mozilla/5.0 {pad}\"",
+                number / 20_000 % 60,
+                number % 4
+            ),
+            5 => writeln!(
+                text,
+                "<38>Nov 22 10:00:{:02} host{} sshd[{number}]: Accepted publickey for lan from \
+                 10.3.{a}.{b} port {port} ssh2: ED25519 SHA256:{pad}",
+                number / 20_000 % 60,
+                number % 40
+            ),
+            _ => writeln!(
+                text,
+                "<30>Nov 22 10:00:{:02} app{} worker[{port}]: Đã xử lý hồ sơ {number} của người dùng {b} \
+                 trong {a} ms {pad}",
+                number / 20_000 % 60,
+                number % 20
+            ),
+        };
+        written.expect("a string grows");
+    }
+    text
+}
+
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn keng() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keng"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn start(dir: &Path, rules: &[String]) -> (Node, Value) {
+    let mut paths = vec![format!("{}/config/rules", env!("CARGO_MANIFEST_DIR"))];
+    paths.extend_from_slice(rules);
+    let config = format!(
+        "[node]\nlog = \"warn\"\n[rules]\npaths = {paths:?}\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [[ingest.syslog]]\nlisten = \"127.0.0.1:0\"\n[[ingest.flow]]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    std::fs::write(dir.join("keng.toml"), config).expect("configuration");
+    let child = keng()
+        .args(["run", "--config"])
+        .arg(dir.join("keng.toml"))
+        .arg("--data")
+        .arg(dir.join("data"))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("keng starts");
+    let node = Node(child);
+    for _ in 0..600 {
+        if let Ok(text) = std::fs::read(dir.join("data/node.json")) {
+            return (node, serde_json::from_slice(&text).expect("node.json"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    unreachable!("the node did not start within a minute");
+}
+
+/// Seconds of processor time and anonymous memory in bytes of a process.
+fn cost(pid: u32) -> (f64, u64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    let fields: Vec<f64> = after.split(' ').filter_map(|field| field.parse().ok()).collect();
+    // utime and stime are fields 14 and 15 of proc(5); the state letter does not parse.
+    let ticks = fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let anonymous = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0_u64);
+    (ticks / 100.0, anonymous * 1024)
+}
+
+fn search(url: &str, data: &Path, arguments: &[&str]) -> String {
+    let output = keng()
+        .args(["search", "--url", url, "--data"])
+        .arg(data)
+        .args(arguments)
+        .output()
+        .expect("keng search runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn main() {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let count: usize = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(600_000);
+    let rules: Vec<String> = arguments.iter().skip(1).cloned().collect();
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("input.log");
+    std::fs::write(&log, lines(count)).expect("the input");
+    let (node, addresses) = start(dir.path(), &rules);
+    let url = addresses["http"].as_str().expect("http").to_owned();
+    let tcp = addresses["syslog"]
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["protocol"] == "tcp"))
+        .and_then(|one| one["address"].as_str())
+        .expect("a TCP listener")
+        .to_owned();
+    let data = dir.path().join("data");
+    let (before, _) = cost(node.0.id());
+    let begin = Instant::now();
+    let replay = keng()
+        .args(["replay", "--json", "--to", &format!("tcp://{tcp}")])
+        .arg(&log)
+        .output()
+        .expect("keng replay runs");
+    let sent: Value = serde_json::from_slice(&replay.stdout).expect("a summary");
+    let taken = begin.elapsed();
+    let mut peak = 0;
+    loop {
+        let found: usize = search(&url, &data, &["*", "--count"]).parse().unwrap_or(0);
+        peak = peak.max(cost(node.0.id()).1);
+        if found >= count || begin.elapsed() > Duration::from_secs(300) {
+            assert!(found == count, "{found} of {count} events are searchable");
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let searchable = begin.elapsed();
+    let (after, _) = cost(node.0.id());
+    #[expect(clippy::cast_precision_loss, reason = "rates for people")]
+    let events = count as f64;
+    let report = json!({
+        "events": count,
+        "bytes_per_event": std::fs::metadata(&log).expect("input").len() / count as u64,
+        "sender_events_per_second": sent["per_second"],
+        "taken_events_per_second": events / taken.as_secs_f64(),
+        "searchable_events_per_second": events / searchable.as_secs_f64(),
+        "node_cpu_microseconds_per_event": (after - before) * 1e6 / events,
+        "anonymous_memory_mib": peak >> 20,
+    });
+    println!("{report:#}");
+}
