@@ -480,6 +480,8 @@ async function showEmpty(answer) {
 function emptyNone() {
   const buttons = [];
   if (search.from !== "" && search.from !== "now-7d") buttons.push(el("button", { type: "button", "data-test": "widen", onclick: () => navigateSearch({ from: "now-7d", to: "" }) }, t("widen")));
+  // Replayed or badly clocked logs lie far from now.
+  if (search.from !== "") buttons.push(el("button", { type: "button", "data-test": "all-time", onclick: () => navigateSearch({ from: "", to: "" }) }, t("all_time")));
   if (search.query) buttons.push(el("button", { type: "button", onclick: () => navigateSearch({ q: "" }) }, t("clear_query")));
   return [el("h2", {}, t("none_title")), el("p", { class: "muted" }, t(tail.source ? "none_live" : "none_text")), el("div", { class: "buttons" }, ...buttons)];
 }
