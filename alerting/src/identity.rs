@@ -56,6 +56,7 @@ mod tests {
     #[test]
     fn identity_is_stable_across_versions() {
         let group = group(&[("source.ip", "203.0.113.7"), ("host.name", "web1")]);
-        assert_eq!(identity("ssh-brute-force", &group), "0");
+        let expected = "7090dae8c8f14aa04e08150f1aa11a85";
+        assert_eq!(identity("ssh-brute-force", &group), expected);
     }
 }

@@ -17,9 +17,9 @@ async fn gauges_come_from_the_store_and_survive_a_restart() {
     fixture.desk.act(ids[0].id.as_str(), &acknowledge, &analyst(), None).await.unwrap();
     let fixture = fixture.restart().await;
     let gauge = |series: &str| fixture.metric(series);
-    assert_eq!(gauge(r#"keng_alerts{severity="high",state="open"}"#), Some(2.0));
-    assert_eq!(gauge(r#"keng_alerts{severity="high",state="acknowledged"}"#), Some(1.0));
-    assert_eq!(gauge(r#"keng_alerts{severity="critical",state="open"}"#), Some(0.0));
+    assert_eq!(gauge(r#"keng_alerts{state="open",severity="high"}"#), Some(2.0));
+    assert_eq!(gauge(r#"keng_alerts{state="acknowledged",severity="high"}"#), Some(1.0));
+    assert_eq!(gauge(r#"keng_alerts{state="open",severity="critical"}"#), Some(0.0));
     let oldest = "keng_alerts_oldest_unacknowledged_timestamp_seconds";
     assert_eq!(gauge(&format!("{oldest}{{severity=\"high\"}}")), Some(NOW.as_seconds_f64()));
     assert_eq!(gauge(&format!("{oldest}{{severity=\"critical\"}}")), None);
@@ -32,7 +32,7 @@ async fn gauges_come_from_the_store_and_survive_a_restart() {
     }
     fixture.desk.refresh_metrics().await.unwrap();
     let gauge = |series: &str| fixture.metric(series);
-    assert_eq!(gauge(r#"keng_alerts{severity="high",state="open"}"#), Some(0.0));
+    assert_eq!(gauge(r#"keng_alerts{state="open",severity="high"}"#), Some(0.0));
     assert_eq!(gauge(&format!("{oldest}{{severity=\"high\"}}")), None);
     assert_eq!(gauge(r#"keng_outbox_pending{channel="hook"}"#), Some(0.0));
 }

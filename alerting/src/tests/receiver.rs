@@ -72,7 +72,10 @@ impl Receiver {
         let mut headers = HashMap::new();
         loop {
             let mut line = String::new();
-            stream.read_line(&mut line).await?;
+            if stream.read_line(&mut line).await? == 0 {
+                // The sender died in the middle of its request.
+                return Ok(());
+            }
             let line = line.trim_end();
             if line.is_empty() {
                 break;

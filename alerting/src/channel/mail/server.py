@@ -5,12 +5,11 @@ The first line printed is the port. The local part of a recipient makes it answe
 `busy` 451 at its first mail, `gone` 550 always.
 """
 
+import asyncio
 import json
 import ssl
 import sys
-import time
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 busy = set()
@@ -45,29 +44,28 @@ if mode != "PLAIN":
     context.load_cert_chain(*files)
 
 
-class Server(Controller):
-    def factory(self):
-        def check(server, session, envelope, mechanism, data):
-            given = [data.login.decode(), data.password.decode()]
-            return AuthResult(success=given == login)
-
-        return SMTP(
-            Handler(),
-            hostname="localhost",
-            tls_context=context if mode == "STARTTLS" else None,
-            require_starttls=mode == "STARTTLS",
-            authenticator=check if login else None,
-            auth_required=bool(login),
-            auth_require_tls=True,
-        )
+def check(server, session, envelope, mechanism, data):
+    return AuthResult(success=[data.login.decode(), data.password.decode()] == login)
 
 
-server = Server(
-    Handler(), hostname="127.0.0.1", port=0, ssl_context=context if mode == "TLS" else None
-)
-# The controller connects to its own port to see whether it works; port 0 is not known to it.
-server._trigger_server = lambda: None
-server.start()
-print(server.server.sockets[0].getsockname()[1], flush=True)
-while True:
-    time.sleep(60)
+def connection():
+    return SMTP(
+        Handler(),
+        hostname="localhost",
+        tls_context=context if mode == "STARTTLS" else None,
+        require_starttls=mode == "STARTTLS",
+        authenticator=check if login else None,
+        auth_required=bool(login),
+    )
+
+
+async def main():
+    secured = context if mode == "TLS" else None
+    server = await asyncio.get_running_loop().create_server(
+        connection, "127.0.0.1", 0, ssl=secured
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(main())

@@ -2,6 +2,7 @@
 
 use keng_event::Timestamp;
 use reqwest::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Signer, body, classify};
 use crate::channel::{Envelope, Kind, sample_alert};
@@ -88,8 +89,14 @@ async fn a_silent_receiver_is_a_timeout() {
 /// Plain text where TLS is expected.
 #[tokio::test]
 async fn a_receiver_without_tls_is_a_tls_failure() {
-    let receiver = Receiver::start().await;
-    let config = receiver.channel().replace("http://", "https://");
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", plain.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = plain.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.ok();
+    });
+    let config = format!("[[channel]]\nname='hook'\nkind='webhook'\nurl='{url}'\n");
     let fixture = Fixture::new(&config).await;
     let error = fixture.desk.test_channel("hook", &analyst()).await.unwrap_err().to_string();
     assert!(error.contains(": tls: "), "{error}");
