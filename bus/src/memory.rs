@@ -355,3 +355,54 @@ impl Store for MemoryLog {
         self.state().closed.then_some(Error::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Delivery, committed};
+
+    fn bus(when_full: WhenFull) -> MemoryBus {
+        let required = vec![(Topic::Events, Group::from("rules"))];
+        let config = Config { size_max_bytes: 100, when_full, required, ..Config::default() };
+        let now: Now = Arc::new(|| 7);
+        MemoryBus::new(&config, &now)
+    }
+
+    async fn publish(bus: &MemoryBus) -> Result<Position, Error> {
+        let record = Record { key: Bytes::new(), value: vec![0; 30].into(), count: 10 };
+        bus.publish(Topic::Events, record).await
+    }
+
+    #[tokio::test]
+    async fn a_full_bus_refuses_until_the_required_group_has_read() {
+        let bus = bus(WhenFull::Refuse);
+        for _ in 0..3 {
+            publish(&bus).await.unwrap();
+        }
+        let full = publish(&bus).await;
+        assert!(matches!(full, Err(Error::Full { bytes: 90, bytes_max: 100, .. })), "{full:?}");
+        let mut reader = bus.subscribe(Topic::Events, "rules".into(), committed()).await.unwrap();
+        let Ok(Delivery::Assigned { from, generation }) = reader.next().await else { panic!() };
+        reader.commit(Position { offset: 10, ..from }, generation).await.unwrap();
+        assert_eq!(publish(&bus).await.unwrap().offset, 30);
+        assert!(publish(&bus).await.is_err());
+        let beyond = reader.commit(Position { offset: 41, ..from }, generation).await;
+        assert!(matches!(beyond, Err(Error::InvalidCommit { end: 40, .. })), "{beyond:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_is_told() {
+        let bus = bus(WhenFull::DropOldest);
+        let mut reader = bus.subscribe(Topic::Events, "rules".into(), committed()).await.unwrap();
+        let Ok(Delivery::Assigned { from, .. }) = reader.next().await else { panic!() };
+        for _ in 0..5 {
+            publish(&bus).await.unwrap();
+        }
+        let to = Position { offset: 20, ..from };
+        assert_eq!(reader.next().await.unwrap(), Delivery::Gap { from, to });
+        let Ok(Delivery::Records(records)) = reader.next().await else { panic!() };
+        assert_eq!((records[0].position, records.len()), (to, 3));
+    }
+}

@@ -4,6 +4,12 @@
 //! children, told by their standard input what to do, and they report on standard output only
 //! what the bus has promised by then.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -23,15 +29,19 @@ const KILLS: u32 = 60;
 /// Tasks that publish at the same time.
 const PUBLISHERS: u32 = 4;
 
-fn open(dir: &Path, size_max_bytes: u64, fsync: bool) -> DiskBus {
-    let config = Config {
-        segment_bytes: 64 * 1024,
-        size_max_bytes,
-        age_max: None,
-        fsync,
-        required: vec![(Topic::Events, "index".into())],
-        ..Config::default()
-    };
+/// A log of the smallest segments, so that a child sees many of them.
+fn open(dir: &Path, size_max_bytes: u64) -> DiskBus {
+    open_with(dir, Config { segment_bytes: 64 * 1024, size_max_bytes, ..Config::default() })
+}
+
+/// A log whose journal is written on until it is full.
+fn open_large(dir: &Path) -> DiskBus {
+    open_with(dir, Config { fsync: false, ..Config::default() })
+}
+
+fn open_with(dir: &Path, config: Config) -> DiskBus {
+    let config =
+        Config { age_max: None, required: vec![(Topic::Events, "index".into())], ..config };
     let now: Now = Arc::new(|| 1_790_000_000_000);
     let metrics = BusMetrics::new(&keng_metrics::Registry::new());
     DiskBus::open(dir, &config, &now, &metrics).unwrap()
@@ -59,7 +69,7 @@ fn value(life: &str, publisher: u32, number: u32) -> String {
 #[ignore = "the child that is killed"]
 async fn child_publishes_and_reads() {
     let [dir, size, life] = told().try_into().unwrap();
-    let bus = open(Path::new(&dir), size.parse().unwrap(), true);
+    let bus = open(Path::new(&dir), size.parse().unwrap());
     report("open");
     for publisher in 0..PUBLISHERS {
         let (bus, life) = (bus.clone(), life.clone());
@@ -200,7 +210,7 @@ async fn everything(bus: &DiskBus, mut at: u64) -> Vec<Delivered> {
 }
 
 async fn judge(dir: &Path, size_max_bytes: u64, mut ledger: Ledger) {
-    let bus = open(dir, size_max_bytes, true);
+    let bus = open(dir, size_max_bytes);
     let bounds = bus.bounds(Topic::Events).await.unwrap()[0];
     assert!(bounds.start.offset <= ledger.read_end, "only what was read may be dropped");
     let mut next = bounds.start.offset;
@@ -259,7 +269,7 @@ fn filling(number: u64) -> Record {
 #[ignore = "the child whose disk refuses"]
 async fn child_writes_until_the_disk_refuses() {
     let [dir] = told().try_into().unwrap();
-    let bus = open(Path::new(&dir), 1 << 34, false);
+    let bus = open_large(Path::new(&dir));
     for number in 0..200 {
         match bus.publish(Topic::Events, filling(number)).await {
             Ok(Position { offset, .. }) => report(&format!("acknowledged {offset}")),
@@ -295,7 +305,7 @@ async fn a_disk_that_refuses_stops_the_log_and_keeps_its_word() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && said.contains("@ refused"), "{said}");
     let acknowledged = said.lines().filter(|line| line.starts_with("@ acknowledged")).count();
-    let bus = open(dir.path(), 1 << 34, false);
+    let bus = open_large(dir.path());
     let kept = everything(&bus, 0).await;
     assert!(kept.len() >= acknowledged && acknowledged > 0, "{} of {acknowledged}", kept.len());
     for (number, record) in (0..).zip(&kept) {

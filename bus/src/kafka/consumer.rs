@@ -89,7 +89,7 @@ impl KafkaSubscription {
         });
         let context = Context { shared: Arc::clone(&shared) };
         let doing = || format!("joining group {group}");
-        let client: Client = settings::consumer(config, Some(group), true)
+        let client: Client = settings::consumer(config, group, true)
             .create_with_context(context)
             .map_err(|error| failed(doing(), error))?;
         client.subscribe(&[&topic]).map_err(|error| failed(doing(), error))?;

@@ -16,7 +16,7 @@ use crate::{Bounds, Delivered, Epoch, Error, Lag, Now, Position};
 /// Clients that are kept for looking, one for reading and one for each group.
 pub(super) struct Looker {
     config: Config,
-    clients: Mutex<HashMap<Option<String>, Arc<BaseConsumer>>>,
+    clients: Mutex<HashMap<String, Arc<BaseConsumer>>>,
     /// One client reads for one call at a time.
     reading: Mutex<()>,
 }
@@ -26,12 +26,17 @@ impl Looker {
         Self { config: config.clone(), clients: Mutex::default(), reading: Mutex::default() }
     }
 
-    fn client(&self, group: Option<String>) -> Result<Arc<BaseConsumer>, Error> {
+    /// librdkafka wants a group of every consumer. This one is never joined and commits nothing.
+    fn own_group(&self) -> String {
+        format!("{}.look", self.config.prefix)
+    }
+
+    fn client(&self, group: String) -> Result<Arc<BaseConsumer>, Error> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&group) {
             return Ok(Arc::clone(client));
         }
-        let client = settings::consumer(&self.config, group.as_deref(), false).create();
+        let client = settings::consumer(&self.config, &group, false).create();
         let client = Arc::new(client.map_err(|error| failed("making a reader", error))?);
         clients.insert(group, Arc::clone(&client));
         Ok(client)
@@ -39,7 +44,7 @@ impl Looker {
 
     /// Blocks.
     pub(super) fn bounds(&self, topic: &str, epoch: Epoch) -> Result<Vec<Bounds>, Error> {
-        let client = self.client(None)?;
+        let client = self.client(self.own_group())?;
         let doing = || format!("looking at topic {topic}");
         let metadata = client.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|error| failed(doing(), error))?;
@@ -63,7 +68,7 @@ impl Looker {
         group: String,
         now: &Now,
     ) -> Result<Vec<Lag>, Error> {
-        let client = self.client(Some(group))?;
+        let client = self.client(group)?;
         let bounds = self.bounds(topic, epoch)?;
         let mut list = TopicPartitionList::new();
         for bounds in &bounds {
@@ -98,7 +103,7 @@ impl Looker {
         from: u64,
         max_bytes: usize,
     ) -> Result<Vec<Delivered>, Error> {
-        let client = self.client(None)?;
+        let client = self.client(self.own_group())?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let wrong = |error: KafkaError| failed(format!("reading {topic}"), error);
         let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);

@@ -129,8 +129,8 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
     client
 }
 
-/// A consumer; of no group if none is given.
-pub(super) fn consumer(config: &Config, group: Option<&str>, member: bool) -> ClientConfig {
+/// A consumer of `group`, which joins it or only asks for its positions.
+pub(super) fn consumer(config: &Config, group: &str, member: bool) -> ClientConfig {
     let mut client = common(config);
     set(&mut client, CONSUMER_DEFAULTS);
     set_further(&mut client, config);
@@ -138,9 +138,7 @@ pub(super) fn consumer(config: &Config, group: Option<&str>, member: bool) -> Cl
     client.set("fetch.message.max.bytes", MESSAGE_BYTES_MAX.to_string());
     client.set("fetch.max.bytes", (2 * MESSAGE_BYTES_MAX).to_string());
     client.set("receive.message.max.bytes", (3 * MESSAGE_BYTES_MAX).to_string());
-    if let Some(group) = group {
-        client.set("group.id", group);
-    }
+    client.set("group.id", group);
     if let Some(instance) = config.instance_id.as_ref().filter(|_| member) {
         client.set("group.instance.id", instance);
     }
@@ -169,6 +167,6 @@ mod tests {
         let config = Config::default();
         admin(&config).create_native_config().unwrap();
         producer(&config).create_native_config().unwrap();
-        consumer(&config, Some("keng.events.rules"), true).create_native_config().unwrap();
+        consumer(&config, "keng.events.rules", true).create_native_config().unwrap();
     }
 }
