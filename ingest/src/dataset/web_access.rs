@@ -73,6 +73,8 @@ pub(super) const SERVED: Meaning = Meaning::new("http-request", &["web"], &["acc
 pub(super) const REFUSED: Meaning =
     Meaning::new("http-request", &["web"], &["access", "error"]).failure();
 
+const UNKNOWN: Meaning = Meaning::new("http-request", &["web"], &["access"]);
+
 const UNREADABLE: Defect = Defect {
     tag: "web.access.unreadable",
     reason: "not laid out as the common or combined log format after its time",
@@ -99,11 +101,11 @@ fn parse(record: &TextRecord<'_>, event: &mut EventBuilder<'_>) -> Option<Defect
         time::settle(event, claimed, record.received);
     }
     client(before, event);
-    let Some((request, rest)) = quoted(rest) else { return Some(UNREADABLE) };
+    let Some((request, rest)) = quoted(rest) else { return unreadable(event) };
     put_request(&request, event);
     let mut words = rest.trim_start().splitn(3, ' ');
     let status = words.next().and_then(|word| word.parse::<u16>().ok());
-    let Some(status) = status else { return Some(UNREADABLE) };
+    let Some(status) = status else { return unreadable(event) };
     put_status(status, event);
     let bytes = words.next().and_then(|word| word.trim().parse::<u32>().ok());
     event.put_some(field::HTTP_RESPONSE_BODY_BYTES, bytes);
@@ -114,6 +116,11 @@ fn parse(record: &TextRecord<'_>, event: &mut EventBuilder<'_>) -> Option<Defect
         event.put_named("web.access.extra", rest);
     }
     None
+}
+
+fn unreadable(event: &mut EventBuilder<'_>) -> Option<Defect> {
+    UNKNOWN.put(event);
+    Some(UNREADABLE)
 }
 
 /// `[vhost[:port] ]host ident user`; the user name may have spaces in it.
@@ -264,7 +271,7 @@ mod tests {
 
     #[test]
     fn its_meanings_are_ecs() {
-        [SERVED, REFUSED].iter().for_each(Meaning::check);
+        [SERVED, REFUSED, UNKNOWN].iter().for_each(Meaning::check);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! | `url.domain`, `url.original`, `http.request.method` | the request, where nginx names it |
 //! | `error.message` | the message itself |
 
-use keng_event::{Dataset, EventBuilder, LogSource, field};
+use keng_event::{Dataset, EventBuilder, LogSource, Timestamp, field};
 
 use super::endpoint::SOURCE;
 use super::meaning::Meaning;
@@ -43,15 +43,26 @@ fn claims(record: &TextRecord<'_>) -> bool {
 }
 
 fn parse(record: &TextRecord<'_>, event: &mut EventBuilder<'_>) -> Option<Defect> {
-    let (claimed, level, rest) = match (apache(record.text), nginx(record.text)) {
-        (Some((time, level, rest)), _) => {
-            (stamp::ctime(time, record.zone, record.received), level, rest)
-        }
-        (None, Some((time, level, rest))) => {
-            (stamp::iso(time, record.zone, record.received), level, rest)
-        }
-        (None, None) => return None,
+    let message = if let Some((time, level, rest)) = apache(record.text) {
+        let claimed = stamp::ctime(time, record.zone, record.received);
+        put_head(claimed, level, record, event);
+        apache_parts(rest, event)
+    } else {
+        let (time, level, rest) = nginx(record.text)?;
+        let claimed = stamp::iso(time, record.zone, record.received);
+        put_head(claimed, level, record, event);
+        nginx_parts(rest, event)
     };
+    event.put(field::ERROR_MESSAGE, message);
+    None
+}
+
+fn put_head(
+    claimed: Option<Timestamp>,
+    level: &str,
+    record: &TextRecord<'_>,
+    event: &mut EventBuilder<'_>,
+) {
     if let Some(claimed) = claimed {
         time::settle(event, claimed, record.received);
     }
@@ -61,18 +72,7 @@ fn parse(record: &TextRecord<'_>, event: &mut EventBuilder<'_>) -> Option<Defect
     }
     event.put(field::LOG_LEVEL, level);
     let bad = matches!(level, "emerg" | "alert" | "crit" | "error" | "warn");
-    if bad {
-        ERROR.put(event)
-    } else {
-        INFO.put(event)
-    }
-    let message = if record.text.starts_with('[') {
-        apache_parts(rest, event)
-    } else {
-        nginx_parts(rest, event)
-    };
-    event.put(field::ERROR_MESSAGE, message);
-    None
+    if bad { ERROR.put(event) } else { INFO.put(event) }
 }
 
 /// `[Sun Nov 22 10:00:00.1 2026] [core:error] rest`
@@ -82,12 +82,21 @@ fn apache(text: &str) -> Option<(&str, &str, &str)> {
     (time.len() <= 40 && known_level(level)).then_some((time, level, rest))
 }
 
-/// `2026/11/22 10:00:00 [error] rest`
+/// `2026/11/22 10:00:00 [error] 123#45: rest`; the time is gone where the header's reader took it
+/// for a header's.
 fn nginx(text: &str) -> Option<(&str, &str, &str)> {
-    let (time, rest) = text.split_at_checked(19)?;
-    let (level, rest) = rest.strip_prefix(" [")?.split_once("] ")?;
+    let (time, rest) = match text.strip_prefix('[') {
+        Some(rest) => ("", rest),
+        None => {
+            let (time, rest) = text.split_at_checked(19)?;
+            (time, rest.strip_prefix(" [")?)
+        }
+    };
+    let (level, rest) = rest.split_once("] ")?;
+    let (process, _) = rest.split_once('#')?;
+    let numbered = !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit());
     let slashes = time.bytes().filter(|byte| *byte == b'/').count();
-    (slashes == 2 && known_level(level)).then_some((time, level, rest))
+    (matches!(slashes, 0 | 2) && numbered && known_level(level)).then_some((time, level, rest))
 }
 
 fn known_level(level: &str) -> bool {
@@ -170,5 +179,6 @@ mod tests {
     fn a_bracket_alone_is_no_error_log() {
         assert_eq!(apache("[12.3] [eth0] link up"), None);
         assert_eq!(nginx("2026-11-22 10:00:00 [error] x"), None);
+        assert_eq!(nginx("[error] x"), None);
     }
 }

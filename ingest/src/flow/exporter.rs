@@ -2,12 +2,11 @@
 //! number comes next.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use netflow_parser::variable_versions::ipfix::lookup::IANAIPFixField as Element;
 
-use super::EXPORTERS_MAX;
 use super::record::Fields;
+use super::{EXPORTERS_MAX, Scope};
 
 /// Most samplers of one exporter.
 const SAMPLERS_MAX: usize = 64;
@@ -15,27 +14,24 @@ const SAMPLERS_MAX: usize = 64;
 /// A jump of the sequence beyond this is a restart, not a loss.
 const GAP_MAX: u32 = 1 << 20;
 
-/// Address, version, observation domain.
-type Key = (SocketAddr, u16, u32);
-
 /// The exporters heard of, bounded.
 #[derive(Debug, Default)]
 pub(super) struct Exporters {
-    known: HashMap<Key, Exporter>,
+    known: HashMap<Scope, Exporter>,
     turn: u64,
 }
 
 impl Exporters {
-    /// The exporter of that key; makes room for a new one by forgetting that heard least recently.
-    pub(super) fn of(&mut self, key: Key) -> &mut Exporter {
+    /// The exporter of that scope; makes room for a new one by forgetting that heard least recently.
+    pub(super) fn of(&mut self, scope: Scope) -> &mut Exporter {
         self.turn += 1;
-        if self.known.len() >= EXPORTERS_MAX && !self.known.contains_key(&key) {
+        if self.known.len() >= EXPORTERS_MAX && !self.known.contains_key(&scope) {
             let oldest = self.known.iter().min_by_key(|(_, exporter)| exporter.heard);
-            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+            if let Some(oldest) = oldest.map(|(scope, _)| *scope) {
                 self.known.remove(&oldest);
             }
         }
-        let exporter = self.known.entry(key).or_default();
+        let exporter = self.known.entry(scope).or_default();
         exporter.heard = self.turn;
         exporter
     }
@@ -158,10 +154,15 @@ mod tests {
     #[test]
     fn forgets_the_exporter_not_heard_for_longest() {
         let mut exporters = Exporters::default();
-        for port in 0..=u16::try_from(EXPORTERS_MAX).unwrap() {
-            exporters.of((SocketAddr::from(([192, 0, 2, 1], port)), 9, 0));
+        let scope = |domain| {
+            let address = "192.0.2.1:4739".parse().unwrap();
+            Scope { address, version: 9, domain }
+        };
+        for domain in 0..=u32::try_from(EXPORTERS_MAX).unwrap() {
+            exporters.of(scope(domain));
         }
         assert_eq!(exporters.len(), EXPORTERS_MAX);
-        assert!(!exporters.known.contains_key(&(SocketAddr::from(([192, 0, 2, 1], 0)), 9, 0)));
+        assert!(!exporters.known.contains_key(&scope(0)));
+        assert!(exporters.known.contains_key(&scope(1)));
     }
 }
