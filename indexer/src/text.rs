@@ -17,6 +17,7 @@ mod compound;
 mod fold;
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 pub use fold::{fold_keyword, fold_text, is_word, nfc};
 
@@ -38,14 +39,16 @@ pub struct Token<'a> {
 /// The tokens of one text. Reuse one value for many texts: its memory is kept.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    text: String,
+    /// What the entries point into: the folded text, then the compounds.
+    folded: String,
     entries: Vec<Entry>,
     words: Vec<Word>,
 }
 
-/// A token, lying in `Tokens::text` from the end of the token before it.
+/// A token, lying in `Tokens::folded`.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    start: usize,
     end: usize,
     position: u32,
     width: u32,
@@ -69,7 +72,7 @@ impl Tokens {
 
     /// Replaces the tokens by those of `text`.
     pub fn read(&mut self, text: &str) {
-        self.text.clear();
+        self.folded.clear();
         self.entries.clear();
         self.words.clear();
         let text = nfc(text);
@@ -78,21 +81,20 @@ impl Tokens {
         } else {
             self.split_unicode(&text);
         }
-        let (buffer, entries) = (&mut self.text, &mut self.entries);
+        let (folded, entries) = (&mut self.folded, &mut self.entries);
         compound::find(&text, &self.words, |first, width, compound| {
             if let (Ok(position), Ok(width)) = (u32::try_from(first), u32::try_from(width)) {
-                buffer.push_str(compound);
-                entries.push(Entry { end: buffer.len(), position, width });
+                let start = folded.len();
+                folded.push_str(compound);
+                entries.push(Entry { start, end: folded.len(), position, width });
             }
         });
     }
 
     /// The words in order, then the compounds in order.
-    pub fn iter(&self) -> impl Iterator<Item = Token<'_>> {
-        let mut start = 0;
-        self.entries.iter().map(move |entry| {
-            let text = self.text.get(start..entry.end).unwrap_or_default();
-            start = entry.end;
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'_>> {
+        self.entries.iter().map(|entry| {
+            let text = self.folded.get(entry.start..entry.end).unwrap_or_default();
             Token { text, position: entry.position, width: entry.width }
         })
     }
@@ -107,9 +109,8 @@ impl Tokens {
     /// place of the words that it covers, all other words as they are.
     #[must_use]
     pub fn sequence(&self) -> Vec<Token<'_>> {
-        let mut tokens: Vec<_> = self.iter().collect();
         // Compounds first: `::1` is not wider than its word.
-        tokens.reverse();
+        let mut tokens: Vec<_> = self.iter().rev().collect();
         tokens.sort_by_key(|token| (token.position, Reverse(token.width)));
         let mut next = 0;
         tokens.retain(|token| {
@@ -122,64 +123,61 @@ impl Tokens {
         tokens
     }
 
+    /// Folding changes no offset here, so the whole text is folded at once.
     fn split_ascii(&mut self, text: &str) {
-        let mut start = 0;
-        for run in text.split(|c: char| !c.is_ascii_alphanumeric()) {
-            let mut rest = run;
-            let mut from = start;
-            while let Some((head, tail)) = rest.split_at_checked(TOKEN_BYTES_MAX) {
-                self.add_ascii(from, head);
-                from += head.len();
-                rest = tail;
-            }
-            self.add_ascii(from, rest);
-            start += run.len() + 1;
-        }
-    }
-
-    fn add_ascii(&mut self, start: usize, word: &str) {
-        if word.is_empty() {
-            return;
-        }
-        let from = self.text.len();
-        self.text.push_str(word);
-        if let Some(added) = self.text.get_mut(from..) {
-            added.make_ascii_lowercase();
-        }
-        self.add_word(start, start + word.len(), self.text.len());
-    }
-
-    fn split_unicode(&mut self, text: &str) {
+        self.folded.push_str(text);
+        self.folded.make_ascii_lowercase();
         let mut start = None;
-        for (at, c) in text.char_indices() {
-            match start {
-                None if fold::begins_word(c) => start = Some(at),
-                Some(from) if !is_word(c) => {
-                    self.add_word(from, at, self.text.len());
-                    start = None;
-                }
-                _ => {}
-            }
-            let Some(from) = start else { continue };
-            let before = self.text.len();
-            fold::fold_char(c, &mut self.text);
-            let word_start = self.entries.last().map_or(0, |entry| entry.end);
-            if self.text.len() - word_start > TOKEN_BYTES_MAX {
-                self.add_word(from, at, before);
-                start = Some(at);
+        for (at, byte) in text.bytes().enumerate() {
+            if byte.is_ascii_alphanumeric() {
+                start.get_or_insert(at);
+            } else if let Some(from) = start.take() {
+                self.add_ascii(from, at);
             }
         }
         if let Some(from) = start {
-            self.add_word(from, text.len(), self.text.len());
+            self.add_ascii(from, text.len());
         }
     }
 
-    /// Adds the word at `start..end` of the text, which was folded into the buffer up to
-    /// `folded_end`.
-    fn add_word(&mut self, start: usize, end: usize, folded_end: usize) {
+    fn add_ascii(&mut self, mut start: usize, end: usize) {
+        while end - start > TOKEN_BYTES_MAX {
+            self.add_word(start..start + TOKEN_BYTES_MAX, start..start + TOKEN_BYTES_MAX);
+            start += TOKEN_BYTES_MAX;
+        }
+        self.add_word(start..end, start..end);
+    }
+
+    fn split_unicode(&mut self, text: &str) {
+        // Where the word began in the text and in the folded text.
+        let mut word = None;
+        for (at, c) in text.char_indices() {
+            match word {
+                None if fold::begins_word(c) => word = Some((at, self.folded.len())),
+                Some((from, folded_from)) if !is_word(c) => {
+                    self.add_word(from..at, folded_from..self.folded.len());
+                    word = None;
+                }
+                _ => {}
+            }
+            let Some((from, folded_from)) = word else { continue };
+            let before = self.folded.len();
+            fold::fold_char(c, &mut self.folded);
+            if self.folded.len() - folded_from > TOKEN_BYTES_MAX {
+                self.add_word(from..at, folded_from..before);
+                word = Some((at, before));
+            }
+        }
+        if let Some((from, folded_from)) = word {
+            self.add_word(from..text.len(), folded_from..self.folded.len());
+        }
+    }
+
+    /// Adds the word at these places of the text and of the folded text.
+    fn add_word(&mut self, text: Range<usize>, folded: Range<usize>) {
         let Ok(position) = u32::try_from(self.words.len()) else { return };
-        self.words.push(Word { start, end });
-        self.entries.push(Entry { end: folded_end, position, width: 1 });
+        self.words.push(Word { start: text.start, end: text.end });
+        self.entries.push(Entry { start: folded.start, end: folded.end, position, width: 1 });
     }
 }
 

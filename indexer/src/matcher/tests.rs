@@ -472,6 +472,56 @@ fn any_query() -> impl Strategy<Value = String> {
     })
 }
 
+/// The definition, without any short cut.
+fn naively(filter: &Filter, event: EventRef<'_>) -> bool {
+    let leaf = match filter {
+        Filter::All => return true,
+        Filter::Not(inner) => return !naively(inner, event),
+        Filter::And(parts) => return parts.iter().all(|part| naively(part, event)),
+        Filter::Or(parts) => return parts.iter().any(|part| naively(part, event)),
+        Filter::Leaf(leaf) => leaf,
+    };
+    let index = match &leaf.field {
+        LeafField::Text => event.batch().index_of("message"),
+        LeafField::Named(name) => event.batch().index_of(name),
+    };
+    let values: Vec<Value<'_>> = index.into_iter().flat_map(|index| event.all(index)).collect();
+    match &leaf.test {
+        LeafTest::Exists => !values.is_empty(),
+        LeafTest::Value(test) => values.iter().any(|value| test.matches(*value)),
+        LeafTest::Text(test) => values.iter().any(|value| {
+            let text = value.to_text();
+            test.matches(&text, &Tokens::of(&text))
+        }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn short_cuts_change_nothing(
+        query in any_query(),
+        words in prop::collection::vec(
+            prop_oneof![
+                word(),
+                "(::ffff:|0:0:0:0:0:FFFF:)0?a00:0*1",
+                "[0-3]::[0-3](:[0-3]){5}",
+                Just("0A0a.0B0b.0c01".to_owned()),
+            ],
+            1..5,
+        ),
+    ) {
+        let message = words.join(" ");
+        let batch = event(&[("message", Value::Str(&message))]);
+        let event = batch.get(0).unwrap();
+        if let Ok(query) = parse(&query) {
+            let naive = naively(query.filter(), event);
+            prop_assert_eq!(Matcher::new(&query).matches(event), naive, "{} on {:?}", query, message);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 

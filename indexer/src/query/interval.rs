@@ -111,6 +111,8 @@ impl Equals {
     #[must_use]
     pub fn matches(&self, value: Value<'_>) -> bool {
         match value {
+            // The same without allocating.
+            Value::Str(text) if text.is_ascii() => text.eq_ignore_ascii_case(&self.text),
             Value::Str(text) => fold_keyword(text) == *self.text,
             Value::Bytes(_) => fold_keyword(&value.to_text()) == *self.text,
             Value::I64(_) | Value::F64(_) => {

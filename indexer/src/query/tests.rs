@@ -192,6 +192,38 @@ fn warns_of_an_escaped_wildcard_after_a_path() {
     assert_eq!(parse(r"5\*3 what\?").unwrap().warnings(), []);
 }
 
+/// The first column of the manual's tables of queries, and its first block.
+fn manual_examples() -> Vec<String> {
+    let manual = include_str!("../../../docs/search.md");
+    let (_, block) = manual.split_once("```\n").unwrap();
+    let lines = block.split("```").next().unwrap().lines();
+    let mut examples: Vec<String> =
+        lines.map(|line| line.split("   ").next().unwrap().to_owned()).collect();
+    for title in ["## Joining conditions", "## Words in text", "## Values of fields"] {
+        let (_, section) = manual.split_once(title).unwrap();
+        let section = section.split("\n#").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        for row in rows {
+            let row = format!("`{row}").replace("\\|", "|");
+            let codes = row.split('`').skip(1).step_by(2).map(str::to_owned);
+            examples.extend(codes.filter(|code| !code.is_empty() && !code.contains('…')));
+        }
+    }
+    // Operators named by themselves.
+    examples.retain(|code| !code.starts_with(['!', '[', '>']) || code == "!a");
+    examples
+}
+
+#[test]
+fn the_manual_gives_queries_that_work() {
+    let examples = manual_examples();
+    assert!(examples.len() > 40, "{examples:?}");
+    for example in examples {
+        let query = parse(&example).unwrap_or_else(|error| panic!("{example}: {error}"));
+        assert_eq!(query.warnings(), [], "{example}");
+    }
+}
+
 #[test]
 fn a_diagnostic_in_json() {
     let error = parse("a | b").unwrap_err();
