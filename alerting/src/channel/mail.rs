@@ -12,7 +12,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 
-use super::{Envelope, Failure, message, read_ca};
+use super::{Envelope, Failure, is_tls, message, read_ca};
 use crate::config::{SmtpConfig, SmtpSecurity, read_secret};
 
 #[derive(Debug)]
@@ -107,31 +107,17 @@ fn tls_parameters(config: &SmtpConfig) -> Result<TlsParameters, String> {
 /// RFC 5321 §4.2.1: 4yz is "try again", 5yz is "no". 530 to 538 are about authentication
 /// (RFC 4954 §6).
 fn failure(error: &lettre::transport::smtp::Error) -> Failure {
-    let detail = message::plain(&chain(error));
+    let detail = message::plain(&error.to_string());
     let code = error.status().map(u16::from);
     match code {
         Some(530..=538) => Failure::permanent("auth", detail),
         Some(_) if error.is_permanent() => Failure::permanent("client_error", detail),
         Some(_) => Failure::temporary("server_error", detail),
         None if error.is_timeout() => Failure::temporary("timeout", detail),
-        None if error.is_tls() => Failure::temporary("tls", detail),
+        None if is_tls(error) => Failure::temporary("tls", detail),
         None if error.is_client() => Failure::permanent("client_error", detail),
         None => Failure::temporary("connect", detail),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

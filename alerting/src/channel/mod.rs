@@ -226,6 +226,15 @@ fn install_crypto_provider() {
     }
 }
 
+/// Whether TLS failed, as opposed to the network under it. Both clients wrap its error in several
+/// `io::Error`s, whose inner error is not their `source`.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| is_tls(inner))
+        || error.source().is_some_and(is_tls)
+}
+
 /// A file with a certificate authority.
 fn read_ca(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("could not read {}: {error}", path.display()))

@@ -13,7 +13,7 @@ use reqwest::{Response, StatusCode, header};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::{Envelope, Failure, Kind, read_ca};
+use super::{Envelope, Failure, Kind, is_tls, read_ca};
 use crate::alert::Alert;
 use crate::config::{WebhookConfig, read_secret};
 use crate::identity::hex;
@@ -120,16 +120,9 @@ fn body(envelope: &Envelope<'_>) -> serde_json::Result<Vec<u8>> {
 
 /// No answer came.
 fn unsent(error: &reqwest::Error) -> Failure {
-    let mut source = error.source();
-    let mut is_tls = false;
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        is_tls |= cause.is::<rustls::Error>() || inner.is_some_and(|e| e.is::<rustls::Error>());
-        source = cause.source();
-    }
     let reason = match () {
         () if error.is_timeout() => "timeout",
-        () if is_tls => "tls",
+        () if is_tls(error) => "tls",
         () => "connect",
     };
     Failure::temporary(reason, chain(error))
