@@ -79,6 +79,7 @@ fn words_and_phrases() {
             r#""failed password""#,
             r#""failed for"~1"#,
             r#""failed root from"~2"#,
+            r#""failed root port"~7"#,
             "message:4711",
             r#"message:"port 4711""#,
             r#"message:"from 203.0.113.7 port""#,
@@ -95,6 +96,8 @@ fn words_and_phrases() {
             r#""password failed""#,
             r#""failed for""#,
             r#""password failed"~5"#,
+            // Two words between the first two, five between the others: seven in all.
+            r#""failed root port"~6"#,
             "203.0.113.70",
             "message:accepted",
             "message in (a, b)",
@@ -113,6 +116,16 @@ fn the_original_stands_in_for_a_missing_message() {
     let raw = event(&[("event.original", "kernel: oops at 10.0.0.1".into())]);
     check(&raw, &["oops", "10.0.0.1", "event.original:oops"], &["message:oops", "message:*"]);
     check(&ssh(), &["event.original:812"], &[]);
+
+    let mut builder = BatchBuilder::new();
+    for name in [field::MESSAGE, field::EVENT_ORIGINAL] {
+        let mut event = builder.event(Timestamp::EPOCH, Timestamp::EPOCH);
+        event.put(name, "oops");
+        event.finish();
+    }
+    let batch = builder.finish();
+    let query = parse("oops").unwrap();
+    assert!(batch.iter().all(|event| Matcher::new(&query).matches(event)));
 }
 
 #[test]
