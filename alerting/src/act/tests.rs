@@ -10,7 +10,7 @@ use crate::tests::{Fixture, NOW, analyst, finding};
 async fn with_alert() -> (Fixture, String) {
     let fixture = Fixture::new("").await;
     let finding = finding("r", "192.0.2.1", 1);
-    fixture.desk.apply(&[finding.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&finding)).await.unwrap();
     (fixture, finding.id.as_str().to_owned())
 }
 
@@ -88,7 +88,7 @@ async fn reopening_beside_a_newer_alert_points_there() {
     let (fixture, id) = with_alert().await;
     fixture.desk.act(&id, &close(), &analyst(), None).await.unwrap();
     let newer = finding("r", "192.0.2.1", 2);
-    fixture.desk.apply(&[newer.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&newer)).await.unwrap();
     let error = fixture.desk.act(&id, &REOPEN, &analyst(), None).await.unwrap_err();
     assert!(error.to_string().contains(newer.id.as_str()), "{error}");
 }

@@ -60,7 +60,7 @@ async fn a_replay_after_a_close_neither_reopens_nor_recounts() {
     assert_eq!((list.total, list.alerts[0].state, list.alerts[0].count), (1, State::Closed, 2));
 
     let new = finding("r", "192.0.2.1", 3);
-    assert_eq!(fixture.desk.apply(&[new.clone()]).await.unwrap().opened, 1);
+    assert_eq!(fixture.desk.apply(std::slice::from_ref(&new)).await.unwrap().opened, 1);
     assert_eq!(fixture.desk.get(new.id.as_str()).await.unwrap().count, 1);
 }
 
@@ -77,7 +77,7 @@ async fn a_flood_of_one_rule_does_not_hide_a_late_finding_of_another() {
     let mut fixture = Fixture::new("").await;
     fixture.remember_only(10);
     let early = finding("quiet", "192.0.2.9", 5);
-    fixture.desk.apply(&[early.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&early)).await.unwrap();
     let flood: Vec<_> = (100..200).map(|offset| finding("flood", "192.0.2.1", offset)).collect();
     fixture.desk.apply(&flood).await.unwrap();
     let late = finding("absence", "192.0.2.7", 6);
@@ -150,6 +150,6 @@ async fn events_that_are_no_json_or_huge_do_no_harm() {
     let mut finding = finding("r", "192.0.2.1", 1);
     let huge = format!("\"{}\"", "x".repeat(1 << 20));
     finding.events = vec![serde_json::from_str(&huge).unwrap(), serde_json::from_str("7").unwrap()];
-    fixture.desk.apply(&[finding.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&finding)).await.unwrap();
     assert_eq!(fixture.desk.get(finding.id.as_str()).await.unwrap().events.len(), 1);
 }

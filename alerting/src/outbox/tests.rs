@@ -27,7 +27,7 @@ async fn with_receiver() -> (Fixture, Receiver) {
 /// Opens an alert and returns its id.
 async fn open(fixture: &Fixture, offset: u64) -> String {
     let finding = finding("r", &format!("192.0.2.{offset}"), offset);
-    fixture.desk.apply(&[finding.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&finding)).await.unwrap();
     finding.id.as_str().to_owned()
 }
 
@@ -208,7 +208,7 @@ async fn the_gravest_goes_first() {
     open(&fixture, 1).await;
     let mut critical = finding("r", "192.0.2.2", 2);
     critical.rule.level = keng_event::Severity::Critical;
-    fixture.desk.apply(&[critical.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&critical)).await.unwrap();
     fixture.deliver().await;
     let first = receiver.requests()[0].json();
     assert_eq!(first["alert"]["id"].as_str(), Some(critical.id.as_str()));
@@ -287,4 +287,18 @@ async fn notifications_come_in_pages() {
         }
     }
     assert_eq!(seen, 5);
+}
+
+#[tokio::test]
+async fn an_end_waits_for_the_beginning_under_way() {
+    let (fixture, receiver) = with_receiver().await;
+    let shared = &fixture.desk.shared;
+    let channel = shared.channels.get("hook").unwrap();
+    let id = open(&fixture, 1).await;
+    let mut opening = super::queue::lease(shared, channel, 1).await.unwrap();
+    fixture.desk.act(&id, &close(), &analyst(), None).await.unwrap();
+    assert_eq!(fixture.deliver().await, 0, "the opening is still under way");
+    super::deliver::deliver(shared, channel, opening.pop().unwrap()).await;
+    assert_eq!(fixture.deliver().await, 1);
+    assert_eq!(receiver.kinds(), ["alert.opened", "alert.closed"]);
 }

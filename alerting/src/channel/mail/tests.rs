@@ -116,7 +116,7 @@ async fn an_alert_arrives_over_starttls_with_a_password() {
     let login = format!("username = 'keng'\npassword_file = '{}'\n", password.display());
     let fixture = Fixture::new(&server.channel("starttls", "soc@example.org", &login)).await;
     let first = finding("r", "203.0.113.7", 1);
-    fixture.desk.apply(&[first.clone()]).await.unwrap();
+    fixture.desk.apply(std::slice::from_ref(&first)).await.unwrap();
     assert_eq!(fixture.deliver().await, 1);
     let page = fixture.desk.notifications(&NotificationFilter::default()).await.unwrap();
     assert_eq!(page.notifications[0].state, Delivery::Accepted, "{page:?}");
