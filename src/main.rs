@@ -72,6 +72,8 @@ enum Command {
 fn main() -> ExitCode {
     // Clap exits with 2 on wrong usage, as the exit code table says.
     let cli = Cli::parse();
+    // One crypto provider for the whole process; a second call would only say that it is there.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

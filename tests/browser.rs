@@ -51,7 +51,7 @@ impl Browser {
         ];
         let options = json!({"binary": chromium, "args": arguments});
         let body = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
-        let http = reqwest::Client::new();
+        let http = crate::support::client();
         let base = format!("http://127.0.0.1:{port}");
         let session = eventually("the browser", || async {
             let answer = http.post(format!("{base}/session")).json(&body).send().await.ok()?;
@@ -140,26 +140,27 @@ async fn an_analyst_finds_an_event_and_takes_an_alert() {
     browser.fill("login-password", "mật khẩu dài đủ 2026").await;
     browser.click("login-submit").await;
 
-    browser.fill("search-input", "event.outcome:failure user.name:root").await;
-    browser.click("range-24h").await;
-    browser.click("search-submit").await;
+    browser.fill("query", "event.outcome:failure user.name:root").await;
+    browser.click("run").await;
     browser.find("histogram").await;
-    browser.click("hit").await;
-    browser.wait_for_text("event-detail", "source.ip").await;
+    browser.click("hit-open").await;
+    browser.find("as-fields").await;
+    browser.click("include").await;
 
-    browser.fill("search-input", "user.name:(root").await;
-    browser.click("search-submit").await;
-    browser.find("search-error").await;
+    browser.fill("query", "user.name:(root").await;
+    browser.click("run").await;
+    browser.find("query-error").await;
 
     browser.click("nav-alerts").await;
-    browser.click("alert-row").await;
-    browser.find("alert-detail").await;
-    browser.click("alert-ack").await;
+    browser.click("alert-open").await;
+    browser.wait_for_text("alert-state", "pen").await;
+    browser.click("act-ack").await;
     eventually("an acknowledged alert", || async {
         let taken = node.alerts().await.iter().any(|alert| alert["state"] == "acknowledged");
         taken.then_some(())
     })
     .await;
+    browser.wait_for_text("alert-history", "acknowledged").await;
 
     browser.click("nav-sources").await;
     browser.find("source-row").await;

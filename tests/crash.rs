@@ -50,7 +50,7 @@ fn request_body(number: u64) -> (String, Option<String>) {
 
 /// Sends at a steady rate; repeats a request under its key until it is acknowledged.
 async fn send_all(url: Arc<std::sync::Mutex<String>>, token: String, known: Arc<Obligations>) {
-    let client = reqwest::Client::new();
+    let client = crate::support::client();
     let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 * BATCH / RATE));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     for number in 0_u64.. {

@@ -131,7 +131,7 @@ async fn every_panel_of_the_dashboard_has_data_under_load() {
     let alerts = node.alerts().await;
     let id = alerts[0]["id"].as_str().expect("an alert").to_owned();
     node.post(&format!("/api/v1/alerts/{id}/ack"), &serde_json::json!({})).await;
-    let client = reqwest::Client::new();
+    let client = crate::support::client();
     for (title, query) in queries() {
         if MAY_BE_EMPTY.contains(&title.as_str()) {
             continue;

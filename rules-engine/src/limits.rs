@@ -25,9 +25,9 @@ pub const ATOMS_PER_RULE_MAX: usize = 20_000;
 /// Most strings that the modifiers may make of one value (`windash` has five per dash).
 pub const EXPANSIONS_MAX: usize = 4_096;
 
-/// Memory for one compiled regular expression, in bytes (the `regex` crate's own default is
-/// 10 MiB, which 3,780 rules could not all have).
-pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Memory for one compiled regular expression, in bytes: the `regex` crate's own default, which
+/// every expression of SigmaHQ keeps.
+pub const REGEX_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// Memory for the lazily built automaton of one regular expression, in bytes.
 pub const REGEX_CACHE_BYTES_MAX: usize = 512 * 1024;

@@ -139,7 +139,7 @@ pub(crate) async fn token(arguments: Token) -> anyhow::Result<Exit> {
         }
         TokenAction::List => {
             let answer: Value = client.get("/api/v1/tokens").await?;
-            let columns = ["id", "name", "role", "created_at", "expires_at", "last_used_at"];
+            let columns = ["id", "name", "role", "created_at", "expires_at", "used_at"];
             print_list(&answer["tokens"], people, &columns)?;
         }
         TokenAction::Revoke { id } => {

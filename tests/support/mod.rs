@@ -38,6 +38,12 @@ pub fn keng_with(arguments: &[&str], input: &[u8]) -> Output {
     output
 }
 
+/// An HTTP client, with the process's one crypto provider in place.
+pub fn client() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::new()
+}
+
 /// A file that the tests use in place. `None`, and a line that says so, where it is absent;
 /// with `CI=true` that is a failure.
 pub fn shared(name: &str) -> Option<PathBuf> {
@@ -128,7 +134,7 @@ impl Node {
 
     async fn start_in(dir: TempDir) -> Self {
         let child = Self::spawn(dir.path());
-        let http = reqwest::Client::builder().build().expect("an HTTP client");
+        let http = client();
         let mut node =
             Self { child, dir, http, addresses: Value::Null, token: String::new() };
         node.wait_until_ready().await;
