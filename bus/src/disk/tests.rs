@@ -67,6 +67,16 @@ async fn publish(bus: &DiskBus, record: Record) -> Result<Position, Error> {
     bus.publish(Topic::Events, record).await
 }
 
+/// Publishes until the log refuses, and returns how much it took and why it stopped.
+async fn fill(bus: &DiskBus) -> (u64, Error) {
+    for accepted in 0..100 {
+        if let Err(error) = publish(bus, record(10_000, 1, 1)).await {
+            return (accepted, error);
+        }
+    }
+    panic!("1 MB in a log of 128 KiB");
+}
+
 async fn read_all(bus: &DiskBus, from: u64) -> Vec<Delivered> {
     let (mut at, mut all) = (from, Vec::new());
     loop {
@@ -112,13 +122,7 @@ async fn an_offset_counts_events_and_a_position_may_lie_within_a_record() {
 async fn a_full_log_refuses_until_the_required_group_has_read() {
     let mut bench = Bench::small();
     let bus = bench.open();
-    let mut accepted = 0;
-    let full = loop {
-        match publish(&bus, record(10_000, 1, 1)).await {
-            Ok(position) => accepted = position.offset + 1,
-            Err(error) => break error,
-        }
-    };
+    let (accepted, full) = fill(&bus).await;
     assert!(matches!(full, Error::Full { topic: Topic::Events, .. }), "{full}");
     assert!((10..14).contains(&accepted), "{accepted} records of 10 kB fit into 128 KiB");
     assert_eq!(read_all(&bus, 0).await.len() as u64, accepted, "nothing was dropped");
@@ -138,7 +142,7 @@ async fn a_group_that_never_started_pins_across_restarts() {
     let mut bench = Bench::small();
     for _ in 0..3 {
         let bus = bench.open();
-        while publish(&bus, record(10_000, 1, 1)).await.is_ok() {}
+        fill(&bus).await;
         assert_eq!(bounds(&bus).await.start.offset, 0);
     }
 }
