@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use jiff::SignedDuration;
+use keng_event::{ByteSize, Span};
 use serde::Deserialize;
 
 /// Settings of detection.
@@ -13,21 +13,21 @@ pub struct Config {
     pub paths: Vec<PathBuf>,
     /// How far behind its source's newest event an event may be and still be put in its place in
     /// a correlation window; also how long a window stays open beyond its end.
-    pub allowed_lateness: SignedDuration,
-    /// Memory for the state of all correlation rules together, in bytes.
-    pub state_bytes_max: usize,
-    /// Memory for the state of one correlation rule, in bytes: one rule under a flood must not
-    /// push out the state of all others.
-    pub state_bytes_per_rule_max: usize,
+    pub allowed_lateness: Span,
+    /// Memory for the state of all correlation rules together.
+    pub state_max: ByteSize,
+    /// Memory for the state of one correlation rule: a flood that one rule counts must not push
+    /// out the state of all others.
+    pub state_per_rule_max: ByteSize,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
-            allowed_lateness: SignedDuration::from_secs(30),
-            state_bytes_max: 256 * 1024 * 1024,
-            state_bytes_per_rule_max: 64 * 1024 * 1024,
+            allowed_lateness: Span::from_seconds(30),
+            state_max: ByteSize::mebibytes(256),
+            state_per_rule_max: ByteSize::mebibytes(64),
         }
     }
 }

@@ -28,6 +28,8 @@ mod rule_set;
 mod sigma;
 mod state;
 mod test_case;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use config::Config;

@@ -224,7 +224,7 @@ pub(crate) fn compile(mut sources: Vec<Source>, datasets: &'static [Dataset]) ->
             body,
         });
     }
-    let bindings = Bindings::new(&fields, datasets);
+    let bindings = Bindings::new(datasets);
     set.tables = Tables { fields, atoms: atoms.finish(), bindings };
     (set.words, set.sources) = (words, sources);
     Loaded { rules: set, problems }

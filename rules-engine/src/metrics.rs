@@ -16,7 +16,8 @@ pub struct Metrics {
     pub(crate) evaluations: Counter,
     pub(crate) matches: CounterFamily,
     pub(crate) evaluation_errors: CounterFamily,
-    evaluation_duration: Histogram,
+    /// Time to evaluate one batch; the caller has the clock.
+    pub evaluation_duration: Histogram,
     pub(crate) state_entries: GaugeFamily,
     pub(crate) state_evictions: CounterFamily,
     pub(crate) late: Counter,
@@ -85,11 +86,6 @@ impl Metrics {
     /// Notes how many rules were refused at the last load.
     pub fn set_invalid(&self, rules: usize) {
         self.loaded.with(&["invalid"]).set(count(rules));
-    }
-
-    /// Notes how long one batch took; the caller has the clock.
-    pub fn observe_batch(&self, duration: std::time::Duration) {
-        self.evaluation_duration.observe(duration.as_secs_f64());
     }
 }
 

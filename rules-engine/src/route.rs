@@ -9,7 +9,7 @@
 use keng_event::{Batch, Dataset, EventRef, FieldIndex, LogSource, Value};
 use serde::Serialize;
 
-use crate::compile::fields::{Origin, RAW_PREFIXES, is_windows};
+use crate::compile::fields::Origin;
 use crate::compile::plan::Plan;
 use crate::limits;
 use crate::rule_set::RuleSet;
@@ -151,8 +151,6 @@ pub(crate) struct Plans {
     by_words: FastMap<[Word; 3], PlanIndex>,
     datasets: Vec<DatasetPlans>,
     by_name: FastMap<&'static str, usize>,
-    /// The dataset whose log sources tell which Windows channel is what.
-    windows: Option<usize>,
     /// Which guards the event at hand fulfils.
     mask: Vec<u64>,
     folded: String,
@@ -174,8 +172,6 @@ struct DatasetPlans {
 #[derive(Debug)]
 struct GuardField {
     name: &'static str,
-    /// What an event of unknown origin may call it.
-    raw_names: Vec<String>,
     /// Guards that a (folded) value fulfils.
     guards: FastMap<Box<str>, Vec<usize>>,
 }
@@ -196,7 +192,7 @@ impl DatasetPlans {
                 let number = known.iter().position(|other| *other == guard).unwrap_or(known.len());
                 if number == known.len() {
                     known.push(guard);
-                    plans.add_guard(guard, number, dataset);
+                    plans.add_guard(guard, number);
                 }
                 needed.push(number);
             }
@@ -206,12 +202,10 @@ impl DatasetPlans {
         plans
     }
 
-    fn add_guard(&mut self, guard: &keng_event::dataset::Guard, number: usize, of: &Dataset) {
+    fn add_guard(&mut self, guard: &keng_event::dataset::Guard, number: usize) {
         let at = self.fields.iter().position(|field| field.name == guard.field);
         let at = at.unwrap_or_else(|| {
-            let raw_names = raw_names(guard.field, of);
-            let guards = FastMap::default();
-            self.fields.push(GuardField { name: guard.field, raw_names, guards });
+            self.fields.push(GuardField { name: guard.field, guards: FastMap::default() });
             self.fields.len() - 1
         });
         if let Some(field) = self.fields.get_mut(at) {
@@ -222,17 +216,6 @@ impl DatasetPlans {
     }
 }
 
-/// Our name, and every name under which an event of unknown origin may have what a Sigma rule
-/// would call by an alias of it.
-fn raw_names(field: &str, dataset: &Dataset) -> Vec<String> {
-    let aliases = dataset.aliases.iter().filter(|alias| alias.fields.contains(&field));
-    let named = aliases.flat_map(|alias| {
-        let prefixed = RAW_PREFIXES.iter().map(|prefix| format!("{prefix}{}", alias.sigma));
-        [alias.sigma.to_owned()].into_iter().chain(prefixed)
-    });
-    [field.to_owned()].into_iter().chain(named).collect()
-}
-
 /// The fields of one batch that tell where its events belong.
 #[derive(Debug)]
 pub(crate) struct BatchRoutes {
@@ -240,10 +223,12 @@ pub(crate) struct BatchRoutes {
     words: [Option<FieldIndex>; 3],
     /// By dataset and guard field.
     guards: Vec<Vec<Option<FieldIndex>>>,
-    /// By guard field of the Windows dataset, best name first.
-    windows: Vec<Vec<FieldIndex>>,
     channel: Vec<FieldIndex>,
+    original: Option<FieldIndex>,
 }
+
+/// The dataset of what no parser claimed.
+const GENERIC: &str = "generic";
 
 /// What a Windows event calls its channel.
 const CHANNELS: [&str; 4] = ["Channel", "winlog.channel", "Event.System.Channel", "System.Channel"];
@@ -257,7 +242,6 @@ impl Plans {
             by_words: FastMap::default(),
             datasets,
             by_name: names.map(|(index, dataset)| (dataset.name, index)).collect(),
-            windows: rules.datasets().iter().position(is_windows),
             mask: Vec::new(),
             folded: String::new(),
         }
@@ -269,7 +253,6 @@ impl Plans {
 
     pub(crate) fn resolve(&self, batch: &Batch) -> BatchRoutes {
         let index = |name: &str| batch.index_of(name);
-        let windows = self.windows.and_then(|index| self.datasets.get(index));
         BatchRoutes {
             dataset: index("event.dataset"),
             words: ["product", "category", "service"].map(index),
@@ -278,11 +261,8 @@ impl Plans {
                 .iter()
                 .map(|dataset| dataset.fields.iter().map(|field| index(field.name)).collect())
                 .collect(),
-            windows: windows.map_or(Vec::new(), |dataset| {
-                let names = dataset.fields.iter().map(|field| &field.raw_names);
-                names.map(|names| names.iter().filter_map(|name| index(name)).collect()).collect()
-            }),
             channel: CHANNELS.iter().filter_map(|name| index(name)).collect(),
+            original: index("event.original"),
         }
     }
 
@@ -295,43 +275,32 @@ impl Plans {
         given: Option<&LogSourceFilter>,
         rules: &RuleSet,
     ) -> Route {
-        let dataset = routes.dataset.and_then(|index| event.at(index)?.as_str());
-        let dataset = dataset.and_then(|name| self.by_name.get(name).copied());
+        let text = |index: Option<FieldIndex>| index.and_then(|index| event.at(index)?.as_str());
+        let name = text(routes.dataset);
+        let dataset = name.and_then(|name| self.by_name.get(name).copied());
         let routed = |index: &usize| self.datasets.get(*index).is_some_and(|d| d.routed);
-        let dataset = dataset.filter(routed);
-        let origin = dataset.map_or(Origin::Raw, Origin::Dataset);
+        // What no parser claimed may be JSON that says itself what it is, under its own names.
+        let json = || text(routes.original).is_none_or(|raw| raw.trim_start().starts_with('{'));
+        let dataset = dataset.filter(routed).filter(|_| name != Some(GENERIC) || !json());
         if let Some(given) = given {
+            let origin = dataset.map_or(Origin::Raw, Origin::Dataset);
             let words = given.parts().map(|word| rules.words().number(word));
             return self.by_words(words, origin, rules);
         }
         if let Some(index) = dataset {
             let fields = routes.guards.get(index).map_or(&[][..], Vec::as_slice);
             self.mask(index, |field| event.at((*fields.get(field)?)?));
-            return self.by_mask(index, origin, rules);
+            return self.by_mask(index, Origin::Dataset(index), rules);
         }
-        let words = routes
-            .words
-            .map(|index| rules.words().number(index.and_then(|index| event.at(index)?.as_str())));
+        let words = routes.words.map(|index| rules.words().number(text(index)));
         if words != [NOTHING; 3] {
-            return self.by_words(words, origin, rules);
+            return self.by_words(words, Origin::Raw, rules);
         }
         if routes.channel.iter().any(|index| event.at(*index).is_some()) {
-            return self.by_channel(event, routes, rules);
+            let windows = rules.words().number(Some("windows"));
+            return self.by_words([windows, NOTHING, NOTHING], Origin::Raw, rules);
         }
-        Route { origin, plan: EVERYTHING, filter: None }
-    }
-
-    fn by_channel(&mut self, event: EventRef<'_>, routes: &BatchRoutes, rules: &RuleSet) -> Route {
-        if let Some(index) = self.windows {
-            self.mask(index, |field| {
-                routes.windows.get(field)?.iter().find_map(|name| event.at(*name))
-            });
-            if self.mask.iter().any(|word| *word != 0) {
-                return self.by_mask(index, Origin::Raw, rules);
-            }
-        }
-        let windows = rules.words().number(Some("windows"));
-        self.by_words([windows, NOTHING, NOTHING], Origin::Raw, rules)
+        Route { origin: Origin::Raw, plan: EVERYTHING, filter: None }
     }
 
     /// Notes which guards of the dataset the event fulfils.

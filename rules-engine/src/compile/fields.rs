@@ -4,6 +4,8 @@
 //! of unknown origin under one of the names that Windows exporters are known to use. Which names
 //! of a batch mean which fields is resolved once per batch ([`Bindings::resolve`]).
 
+use std::sync::OnceLock;
+
 use keng_event::{Batch, Dataset, FieldIndex};
 
 use crate::text::FastMap;
@@ -63,7 +65,7 @@ impl Fields {
 
 /// Under which prefixes an event of unknown origin may have a Sigma field, besides its own name:
 /// Winlogbeat, `evtx_dump -o jsonl`, and other exporters of the Windows event XML.
-pub(crate) const RAW_PREFIXES: [&str; 6] =
+const RAW_PREFIXES: [&str; 6] =
     ["winlog.event_data.", "Event.EventData.", "Event.System.", "EventData.", "System.", "winlog."];
 
 /// `UserData` has the name of the event between itself and the fields.
@@ -85,11 +87,12 @@ struct Bound {
 
 type Names = FastMap<Box<str>, Vec<Bound>>;
 
-/// The bindings of every dataset and of events of unknown origin.
+/// The bindings of every dataset and of events of unknown origin, each made when the first such
+/// event comes: few of many datasets are met on one node.
 #[derive(Debug, Default)]
 pub(crate) struct Bindings {
-    datasets: Vec<Names>,
-    raw: Names,
+    datasets: Vec<OnceLock<Names>>,
+    raw: OnceLock<Names>,
 }
 
 /// Whose binding to use.
@@ -100,38 +103,33 @@ pub(crate) enum Origin {
 }
 
 impl Bindings {
-    pub(crate) fn new(fields: &Fields, datasets: &[Dataset]) -> Self {
-        let bind = |names: &mut Names, field, candidates: Vec<String>| {
-            for (rank, name) in candidates.into_iter().enumerate() {
-                let rank = u8::try_from(rank).unwrap_or(u8::MAX);
-                let bound = names.entry(name.into()).or_default();
-                if !bound.iter().any(|bound| bound.field == field) {
-                    bound.push(Bound { field, rank });
-                }
-            }
-        };
+    pub(crate) fn new(datasets: &[Dataset]) -> Self {
         let mut bindings = Self::default();
-        for dataset in datasets {
-            let mut names = Names::default();
-            for (field, name) in fields.iter() {
-                bind(&mut names, field, of_dataset(name, dataset));
-            }
-            bindings.datasets.push(names);
-        }
-        for (field, name) in fields.iter() {
-            bind(&mut bindings.raw, field, raw(name, datasets));
-        }
+        bindings.datasets.resize_with(datasets.len(), OnceLock::new);
         bindings
     }
 
+    fn names(&self, origin: Origin, fields: &Fields, datasets: &[Dataset]) -> Option<&Names> {
+        match origin {
+            Origin::Raw => Some(self.raw.get_or_init(|| bind(fields, raw))),
+            Origin::Dataset(index) => {
+                let dataset = datasets.get(index)?;
+                let names = || bind(fields, |name| of_dataset(name, dataset));
+                Some(self.datasets.get(index)?.get_or_init(names))
+            }
+        }
+    }
+
     /// Looks the names of a batch up.
-    pub(crate) fn resolve(&self, origin: Origin, batch: &Batch) -> Resolved {
-        let names = match origin {
-            Origin::Raw => Some(&self.raw),
-            Origin::Dataset(index) => self.datasets.get(index),
-        };
+    pub(crate) fn resolve(
+        &self,
+        origin: Origin,
+        batch: &Batch,
+        fields: &Fields,
+        datasets: &[Dataset],
+    ) -> Resolved {
         let mut resolved = Resolved::default();
-        let Some(names) = names else { return resolved };
+        let Some(names) = self.names(origin, fields, datasets) else { return resolved };
         for name in batch.field_names() {
             let Some(index) = batch.index_of(name) else { continue };
             if name != "event.original" && !name.starts_with("related.") {
@@ -171,21 +169,25 @@ fn of_dataset(name: &str, dataset: &Dataset) -> Vec<String> {
     aliased.chain(prefixed).chain([name.to_owned()]).collect()
 }
 
-fn raw(name: &str, datasets: &[Dataset]) -> Vec<String> {
+fn raw(name: &str) -> Vec<String> {
     let known = RAW_ALIASES.iter().filter(|(sigma, _)| *sigma == name);
     let known = known.flat_map(|(_, names)| *names).map(|name| (*name).to_owned());
-    let windows = datasets.iter().filter(|dataset| is_windows(dataset));
-    let aliases = windows.flat_map(|dataset| dataset.aliases).filter(|alias| alias.sigma == name);
-    [name.to_owned()]
-        .into_iter()
-        .chain(RAW_PREFIXES.iter().map(|prefix| format!("{prefix}{name}")))
-        .chain(known)
-        .chain(aliases.flat_map(|alias| alias.fields).map(|field| (*field).to_owned()))
-        .collect()
+    let prefixed = RAW_PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));
+    [name.to_owned()].into_iter().chain(prefixed).chain(known).collect()
 }
 
-pub(crate) fn is_windows(dataset: &Dataset) -> bool {
-    dataset.log_sources.iter().any(|source| source.product == Some("windows"))
+fn bind(fields: &Fields, candidates: impl Fn(&str) -> Vec<String>) -> Names {
+    let mut names = Names::default();
+    for (field, name) in fields.iter() {
+        for (rank, candidate) in candidates(name).into_iter().enumerate() {
+            let rank = u8::try_from(rank).unwrap_or(u8::MAX);
+            let bound = names.entry(candidate.into()).or_default();
+            if !bound.iter().any(|bound| bound.field == field) {
+                bound.push(Bound { field, rank });
+            }
+        }
+    }
+    names
 }
 
 /// The names of one batch, resolved for one origin.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::text::{Literal, LiteralIndex};
+use crate::text::LiteralIndex;
 
 use super::fields::FieldId;
 use super::witness::{Clue, Witness};
@@ -40,16 +40,16 @@ impl Plan {
                 }
             }
         }
-        let mut probes: BTreeMap<FieldId, (Vec<u32>, Vec<(Literal, Vec<u32>)>)> = BTreeMap::new();
-        for (clue, numbers) in clues {
-            let (present, literals) = probes.entry(clue.field).or_default();
-            match &clue.literal {
-                Some(literal) => literals.push((literal.clone(), numbers)),
-                None => present.extend(numbers),
-            }
-        }
         plan.probes.resize_with(fields, || None);
-        for (field, (present, literals)) in probes {
+        let mut clues = clues.into_iter().peekable();
+        while let Some(field) = clues.peek().map(|(clue, _)| clue.field) {
+            let (mut present, mut literals) = (Vec::new(), Vec::new());
+            while let Some((clue, numbers)) = clues.next_if(|(clue, _)| clue.field == field) {
+                match &clue.literal {
+                    Some(literal) => literals.push((literal.clone(), numbers)),
+                    None => present.extend(numbers),
+                }
+            }
             if let Some(slot) = plan.probes.get_mut(field.index()) {
                 let literals = LiteralIndex::new(literals);
                 *slot = Some(Box::new(Probe { present, literals }));

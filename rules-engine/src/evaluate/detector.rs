@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keng_event::{Batch, EventRef};
 
 use crate::compile::atoms::{AtomId, CompiledAtom, Matcher};
-use crate::compile::fields::{Bindings, FieldId, Origin, Resolved};
+use crate::compile::fields::{FieldId, Origin, Resolved};
 use crate::compile::plan::Plan;
 use crate::route::{BatchRoutes, Plans};
 use crate::rule_set::{RuleSet, Tables};
@@ -38,12 +38,14 @@ pub(crate) struct BatchNames {
 }
 
 impl BatchNames {
-    fn origin(&mut self, origin: Origin, bindings: &Bindings, batch: &Batch) -> Option<&Resolved> {
+    fn origin(&mut self, origin: Origin, rules: &RuleSet, batch: &Batch) -> Option<&Resolved> {
         let slot = match origin {
             Origin::Raw => &mut self.raw,
             Origin::Dataset(index) => self.datasets.get_mut(index)?,
         };
-        Some(slot.get_or_insert_with(|| bindings.resolve(origin, batch)))
+        let Tables { bindings, fields, .. } = rules.tables();
+        let resolve = || bindings.resolve(origin, batch, fields, rules.datasets());
+        Some(slot.get_or_insert_with(resolve))
     }
 }
 
@@ -100,7 +102,7 @@ impl Detector {
         let rules = &*self.rules;
         let tables = rules.tables();
         let route = self.plans.route(event, &names.routes, source, rules);
-        let resolved = names.origin(route.origin, &tables.bindings, event.batch());
+        let resolved = names.origin(route.origin, rules, event.batch());
         let (Some(plan), Some(resolved)) = (self.plans.get(route.plan), resolved) else {
             return (&[], None);
         };
@@ -137,7 +139,7 @@ impl Detector {
         let rules = &*self.rules;
         let tables = rules.tables();
         let route = self.plans.route(event, &names.routes, source, rules);
-        let Some(resolved) = names.origin(route.origin, &tables.bindings, event.batch()) else {
+        let Some(resolved) = names.origin(route.origin, rules, event.batch()) else {
             return;
         };
         self.memo.begin();

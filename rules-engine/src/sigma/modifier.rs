@@ -443,8 +443,8 @@ mod tests {
     use crate::sigma::yaml;
 
     fn parsed(key: &str, value: &str) -> Result<Expr<Atom>, Fault> {
-        let node = yaml::documents(value).unwrap().remove(0);
-        item(key, 1, &node)
+        let document = yaml::documents(&format!("v: {value}")).unwrap().remove(0);
+        item(key, 1, document.get("v").unwrap())
     }
 
     /// The patterns in Sigma's notation.

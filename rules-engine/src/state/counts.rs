@@ -42,7 +42,8 @@ impl Counts {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.times.capacity() * 8
+        // A ring doubles when it is full.
+        self.times.len() * 12
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {

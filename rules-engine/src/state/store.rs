@@ -47,14 +47,14 @@ const EVICTION_TRIES: usize = 32;
 
 impl Correlator {
     pub(crate) fn new(config: &Config) -> Self {
-        let lateness = i64::try_from(config.allowed_lateness.as_nanos()).unwrap_or(i64::MAX);
+        let lateness = config.allowed_lateness.duration().as_nanos();
         Self {
             rules: FastMap::default(),
             sources: HashMap::new(),
             now: i64::MIN,
-            lateness: lateness.max(0),
-            bytes_max: config.state_bytes_max,
-            bytes_per_rule_max: config.state_bytes_per_rule_max,
+            lateness: i64::try_from(lateness).unwrap_or(i64::MAX),
+            bytes_max: config.state_max.to_usize(),
+            bytes_per_rule_max: config.state_per_rule_max.to_usize(),
             bytes: 0,
         }
     }
@@ -102,11 +102,8 @@ impl Correlator {
         let state = self.rules.entry(number).or_default();
         if !state.groups.contains_key(key.as_str()) {
             let group = Group::new(rule, values, occurrence.last);
-            state.insert(
-                key.as_str().into(),
-                group,
-                deadline(occurrence.last, rule, self.lateness),
-            );
+            let due = deadline(occurrence.last, rule, self.lateness);
+            self.bytes += state.insert(key.as_str().into(), group, due);
         }
         let Some(group) = state.groups.get_mut(key.as_str()) else { return Ok(Vec::new()) };
         let before = group.accounted;

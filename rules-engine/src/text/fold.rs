@@ -16,11 +16,11 @@ pub(crate) fn fold(text: &str) -> String {
 pub(crate) fn push_folded(text: &str, out: &mut String) {
     let start = out.len();
     out.push_str(text);
-    if let Some(added) = out.get_mut(start..) {
-        if added.is_ascii() {
-            added.make_ascii_lowercase();
-            return;
-        }
+    if let Some(added) = out.get_mut(start..)
+        && added.is_ascii()
+    {
+        added.make_ascii_lowercase();
+        return;
     }
     out.truncate(start);
     out.extend(text.chars().map(fold_char));

@@ -13,6 +13,9 @@ pub(crate) use hash::{FastMap, fnv};
 pub(crate) use literals::{Literal, LiteralIndex, Shape};
 pub(crate) use set::{TextSet, literal};
 
+#[cfg(test)]
+pub(crate) use glob::tests::naive as glob_definition;
+
 use crate::limits;
 use crate::sigma::test::RegexFlags;
 

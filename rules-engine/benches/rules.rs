@@ -1,0 +1,155 @@
+//! Events per second on one core with all of SigmaHQ's `rules/` loaded, lane by lane.
+//!
+//! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of evaluation alone and
+//! with the JSON parsed into batches first; before that the time to load the rules, after it the
+//! rate and state of correlation. Needs the shared data beside the repository and `tar`, `xz`.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::unwrap_used, reason = "a bench without its data has nothing to do")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keng_event::{Batch, BatchBuilder, Clock, EventId, SystemClock, Timestamp};
+use keng_metrics::Registry;
+use keng_rules_engine::{Config, Engine, Loaded, RuleSet, load};
+
+/// Events in a batch, about what the bus closes a batch at.
+const BATCH: usize = 256;
+
+/// Each lane is evaluated over and over for at least so long.
+const LONG_ENOUGH: Duration = Duration::from_secs(3);
+
+fn main() {
+    let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
+    if !data.is_dir() {
+        println!("skipped: no shared data beside the repository");
+        return;
+    }
+    let clock = SystemClock::default();
+    let folder = tempfile::tempdir().unwrap();
+    let archive = data.join("sigma/sigmahq-rules.tar.xz");
+    Command::new("tar").arg("xf").arg(archive).arg("-C").arg(folder.path()).status().unwrap();
+    let (rules, took) = timed(&clock, || load(&[folder.path().join("rules")], &[]));
+    println!("{} rules loaded in {took:?}, {} refused", rules.rules.len(), rules.problems.len());
+    println!("{} MiB anonymous memory after loading", anonymous_memory());
+    let rules = Arc::new(rules.rules);
+    for lane in
+        ["cisco_syslog", "raw_windows", "structured_windows", "sysmon_file_event", "mixed_schema"]
+    {
+        measure(&clock, &data, lane, &rules);
+    }
+    println!("{} MiB anonymous memory after all lanes", anonymous_memory());
+    correlation(&clock, &data);
+    many_values(&clock);
+}
+
+fn timed<T>(clock: &SystemClock, work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = clock.elapsed();
+    let done = work();
+    (done, clock.elapsed().saturating_sub(start))
+}
+
+fn measure(clock: &SystemClock, data: &Path, lane: &str, rules: &Arc<RuleSet>) {
+    let text = lines(data, lane);
+    let batches = parse(&text);
+    let mut engine = Engine::new(Arc::clone(rules), Config::default(), &Registry::new());
+    let findings: usize = batches.iter().map(|batch| engine.evaluate(batch).len()).sum();
+    let events: usize = batches.iter().map(Batch::len).sum();
+    let alone = rate(clock, events, || {
+        batches.iter().for_each(|batch| drop(engine.evaluate(batch)));
+    });
+    let parsed = rate(clock, events, || {
+        parse(&text).iter().for_each(|batch| drop(engine.evaluate(batch)));
+    });
+    println!(
+        "{lane:20} {alone:9.0} events/s alone {parsed:9.0} with parsing; {findings} findings in {events}"
+    );
+}
+
+/// Events per second of `round`, which evaluates `events`.
+#[expect(clippy::cast_precision_loss, reason = "far fewer events than 2^53")]
+fn rate(clock: &SystemClock, events: usize, mut round: impl FnMut()) -> f64 {
+    let start = clock.elapsed();
+    let mut done = 0;
+    loop {
+        round();
+        done += events;
+        let took = clock.elapsed().saturating_sub(start);
+        if took >= LONG_ENOUGH {
+            return done as f64 / took.as_secs_f64();
+        }
+    }
+}
+
+fn correlation(clock: &SystemClock, data: &Path) {
+    let Loaded { rules, problems } = load(&[data.join("lanes/correlation.yml")], &[]);
+    problems.iter().for_each(|problem| println!("{problem}"));
+    let rules = Arc::new(rules);
+    let text = lines(data, "correlation");
+    let batches = parse(&text);
+    let events: usize = batches.iter().map(Batch::len).sum();
+    let mut engine = Engine::new(Arc::clone(&rules), Config::default(), &Registry::new());
+    let findings: usize = batches.iter().map(|batch| engine.evaluate(batch).len()).sum();
+    println!(
+        "correlation          {} KiB of state, {findings} findings",
+        engine.state_bytes() / 1024
+    );
+    let rate = rate(clock, events, || {
+        batches.iter().for_each(|batch| drop(engine.evaluate(batch)));
+    });
+    println!("correlation          {rate:9.0} events/s");
+}
+
+/// A `value_count` that holds 1,500 different values of one key all the time.
+fn many_values(clock: &SystemClock) {
+    let yaml = "title: t\nid: base\nlogsource: {}\ndetection: {s: {a: 1}, condition: s}\n---\n\
+        title: c\nid: many\ncorrelation: {type: value_count, rules: [base], group-by: [k], \
+        timespan: 1h, condition: {field: v, gte: 100000}}\n";
+    let rules = keng_rules_engine::load_text("bench", yaml, &[]).rules;
+    let mut engine = Engine::new(Arc::new(rules), Config::default(), &Registry::new());
+    let text: String =
+        (0..15_000).map(|n| format!("{{\"a\":1,\"k\":1,\"v\":{}}}\n", n % 1_500)).collect();
+    let batches = parse(&text);
+    let rate = rate(clock, 15_000, || {
+        batches.iter().for_each(|batch| drop(engine.evaluate(batch)));
+    });
+    println!("1,500 values         {rate:9.0} events/s");
+}
+
+fn lines(data: &Path, lane: &str) -> String {
+    let archive = data.join(format!("lanes/{lane}.ndjson.xz"));
+    let output = Command::new("xz").arg("-dc").arg(archive).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn parse(text: &str) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    let mut builder = BatchBuilder::new();
+    let finish = |builder: BatchBuilder, batches: &mut Vec<Batch>| {
+        let offset = (batches.len() * BATCH) as u64;
+        batches.push(builder.finish().with_origin(EventId { epoch: 1, partition: 0, offset }));
+    };
+    for (second, line) in (0_i64..).zip(text.lines()) {
+        let time = Timestamp::from_millis(second * 10);
+        let mut event = builder.event(time, time);
+        keng_event::json::flatten(line.as_bytes(), |name, value| {
+            event.put_named(name, value);
+        })
+        .unwrap();
+        event.finish();
+        if builder.len() == BATCH {
+            finish(std::mem::take(&mut builder), &mut batches);
+        }
+    }
+    finish(builder, &mut batches);
+    batches
+}
+
+/// `RssAnon` of this process in MiB (proc(5)).
+fn anonymous_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0_u64) / 1024
+}

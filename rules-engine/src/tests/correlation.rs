@@ -1,0 +1,432 @@
+//! What correlation rules find over time, and what becomes of their state.
+
+use std::sync::Arc;
+
+use keng_event::{ByteSize, Finding, FindingKind, Timestamp};
+use keng_metrics::Registry;
+
+use super::{event_at, rules};
+use crate::{Config, Engine, Error, RuleSet};
+
+const FAILURE: &str = "title: Failure\nid: failure\nname: fail\nlogsource: {category: test}\n\
+    detection: {s: {outcome: failure}, condition: s}\n";
+
+const SUCCESS: &str = "title: Success\nid: success\nlogsource: {category: test}\n\
+    detection: {s: {outcome: success}, condition: s}\n";
+
+fn correlated(kind: &str, more: &str) -> String {
+    format!(
+        "{FAILURE}---\n{SUCCESS}---\ntitle: Correlated\nid: corr\nlevel: high\ncorrelation:\n  \
+         type: {kind}\n  timespan: 60s\n{more}\n"
+    )
+}
+
+fn engine(rules: &Arc<RuleSet>) -> Engine {
+    Engine::new(Arc::clone(rules), Config::default(), &Registry::new())
+}
+
+/// Evaluates events (second, source, user, outcome).
+fn feed(engine: &mut Engine, events: &[(i64, &str, &str, &str)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (second, source, user, outcome) in events {
+        let json = format!(
+            r#"{{"source":{{"ip":"{source}"}},"user":{{"name":"{user}"}},"outcome":"{outcome}"}}"#
+        );
+        findings.extend(engine.evaluate(&event_at(*second, &json)));
+    }
+    findings
+}
+
+/// Rule and second of each finding.
+fn told(findings: &[Finding]) -> Vec<(&str, i64)> {
+    findings.iter().map(|found| (found.rule.id.as_str(), found.at.as_seconds())).collect()
+}
+
+#[test]
+fn brute_force_by_address() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 3}",
+    );
+    let mut engine = engine(&rules(&text));
+    let findings = feed(
+        &mut engine,
+        &[
+            (0, "192.0.2.1", "a", "failure"),
+            (1, "192.0.2.2", "a", "failure"),
+            (30, "192.0.2.1", "b", "failure"),
+            (31, "192.0.2.1", "b", "success"),
+            (60, "192.0.2.1", "c", "failure"),
+            (62, "192.0.2.2", "a", "failure"),
+            (63, "192.0.2.2", "a", "failure"),
+        ],
+    );
+    // The rules referred to are silent; the success rule, not referred to, is not.
+    assert_eq!(told(&findings), [("success", 31), ("corr", 60)]);
+    let found = &findings[1];
+    assert_eq!(found.kind, FindingKind::Correlation);
+    assert_eq!(found.count, 3);
+    assert_eq!(found.group.iter().collect::<Vec<_>>().len(), 1);
+    assert_eq!(found.group["source.ip"], "192.0.2.1");
+    assert_eq!(found.events.len(), 3);
+    assert!(found.events[2].get().contains(r#""name":"c""#), "{}", found.events[2]);
+    assert_eq!(found.origin.offset, 60);
+}
+
+#[test]
+fn generate_lets_the_rules_speak_for_themselves() {
+    let text = correlated(
+        "event_count",
+        "  rules: [failure, failure]\n  group-by: [source.ip]\n  condition: {gt: 1}\n  generate: true",
+    );
+    let mut engine = engine(&rules(&text));
+    let events = [(0, "192.0.2.1", "a", "failure"), (1, "192.0.2.1", "a", "failure")];
+    let findings = feed(&mut engine, &events);
+    // Named twice, the rule still counts once.
+    assert_eq!(told(&findings), [("failure", 0), ("failure", 1), ("corr", 1)]);
+}
+
+#[test]
+fn many_users_from_one_address() {
+    let text = correlated(
+        "value_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 3, field: user.name}",
+    );
+    let mut engine = engine(&rules(&text));
+    let mut events = vec![(0, "192.0.2.1", "a", "failure"); 10];
+    events.extend([(1, "192.0.2.1", "b", "failure"), (2, "192.0.2.1", "c", "failure")]);
+    let findings = feed(&mut engine, &events);
+    assert_eq!(told(&findings), [("corr", 2)]);
+    assert_eq!(findings[0].count, 12);
+    assert_eq!(findings[0].events.len(), 10);
+    assert!(findings[0].truncated, "two samples were left out");
+}
+
+#[test]
+fn an_event_without_the_field_is_counted_as_an_error_not_in_a_window() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 2}",
+    );
+    let registry = Registry::new();
+    let mut engine = Engine::new(rules(&text), Config::default(), &registry);
+    for second in 0..5 {
+        assert!(engine.evaluate(&event_at(second, r#"{"outcome":"failure"}"#)).is_empty());
+    }
+    let metrics = registry.render();
+    let counted = r#"keng_rules_evaluation_errors_total{reason="missing_field",rule_id="corr"} 5"#;
+    let other = r#"keng_rules_evaluation_errors_total{rule_id="corr",reason="missing_field"} 5"#;
+    assert!(metrics.contains(counted) || metrics.contains(other), "{metrics}");
+    assert!(metrics.contains(r#"keng_rules_matches_total{rule_id="failure",severity="medium"} 5"#));
+}
+
+#[test]
+fn disorder_within_the_lateness_changes_nothing() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 3}",
+    );
+    let registry = Registry::new();
+    let mut engine = Engine::new(rules(&text), Config::default(), &registry);
+    let findings = feed(
+        &mut engine,
+        &[
+            (100, "192.0.2.1", "a", "failure"),
+            (161, "192.0.2.1", "a", "failure"),
+            (140, "192.0.2.1", "a", "failure"),
+            (139, "192.0.2.1", "a", "failure"),
+            (10, "192.0.2.9", "a", "failure"),
+        ],
+    );
+    assert_eq!(told(&findings), [("corr", 139)], "100 to 161 is one second too long");
+    // Sources here are alike (no sender, no host), and 10 is far behind 161.
+    assert!(registry.render().contains("keng_rules_late_events_total 1"));
+}
+
+#[test]
+fn low_counts_are_told_when_the_window_is_over() {
+    let text =
+        correlated("event_count", "  rules: [fail]\n  group-by: [source.ip]\n  condition: {lt: 3}");
+    let mut engine = engine(&rules(&text));
+    let events = [
+        (0, "192.0.2.1", "a", "failure"),
+        (10, "192.0.2.2", "a", "failure"),
+        (20, "192.0.2.2", "a", "failure"),
+        (30, "192.0.2.2", "a", "failure"),
+        (31, "192.0.2.1", "b", "failure"),
+    ];
+    assert!(feed(&mut engine, &events).is_empty());
+    // Sixty seconds of window and thirty of lateness after the last event of the key.
+    assert!(engine.advance(Timestamp::from_seconds(120)).is_empty());
+    let findings = engine.advance(Timestamp::from_seconds(121));
+    assert_eq!(told(&findings), [("corr", 31)]);
+    assert_eq!(findings[0].count, 2);
+    assert_eq!(findings[0].group["source.ip"], "192.0.2.1");
+    assert!(engine.advance(Timestamp::from_seconds(1_000)).is_empty());
+    assert_eq!(engine.state_bytes(), 0, "what is over is forgotten");
+}
+
+#[test]
+fn success_after_failures_is_a_chain() {
+    let text = format!(
+        "{}---\ntitle: Chain\nid: chain\ncorrelation:\n  type: temporal_ordered\n  \
+         rules: [corr, success]\n  group-by: [user.name]\n  timespan: 5m\n",
+        correlated(
+            "event_count",
+            "  rules: [fail]\n  group-by: [source.ip, user.name]\n  condition: {gte: 2}",
+        )
+    );
+    let mut engine = engine(&rules(&text));
+    let findings = feed(
+        &mut engine,
+        &[
+            (0, "192.0.2.1", "a", "success"),
+            (1, "192.0.2.1", "a", "failure"),
+            (2, "192.0.2.1", "a", "failure"),
+            (3, "192.0.2.1", "b", "success"),
+            (4, "192.0.2.7", "a", "success"),
+        ],
+    );
+    // The chain groups by its own field: the address of the success does not matter.
+    assert_eq!(told(&findings), [("chain", 4)]);
+    assert_eq!(findings[0].group["user.name"], "a");
+}
+
+#[test]
+fn aliases_bring_different_fields_together() {
+    let text = correlated(
+        "temporal",
+        "  rules: [fail, success]\n  group-by: [who]\n  aliases:\n    who:\n      fail: source.ip\n      success: user.name",
+    );
+    let mut engine = engine(&rules(&text));
+    let findings = feed(
+        &mut engine,
+        &[(0, "192.0.2.1", "x", "failure"), (5, "203.0.113.1", "192.0.2.1", "success")],
+    );
+    assert_eq!(told(&findings), [("corr", 5)]);
+    assert_eq!(findings[0].group["who"], "192.0.2.1");
+}
+
+#[test]
+fn suppressed_findings_are_counted_in_the_next() {
+    let text = format!("{FAILURE}keng: {{suppress: {{by: [source.ip], for: 10m}}}}\n");
+    let mut engine = engine(&rules(&text));
+    let findings = feed(
+        &mut engine,
+        &[
+            (0, "192.0.2.1", "a", "failure"),
+            (1, "192.0.2.1", "a", "failure"),
+            (2, "192.0.2.2", "a", "failure"),
+            (600, "192.0.2.1", "a", "failure"),
+        ],
+    );
+    assert_eq!(told(&findings), [("failure", 0), ("failure", 2), ("failure", 600)]);
+    assert_eq!(findings[2].count, 2);
+}
+
+#[test]
+fn the_group_of_a_finding() {
+    let group = |more: &str, json: &str| {
+        let findings = engine(&rules(&format!("{FAILURE}{more}"))).evaluate(&event_at(0, json));
+        serde_json::to_string(&findings[0].group).unwrap()
+    };
+    let full = r#"{"outcome":"failure","source":{"ip":"192.0.2.1"},"host":{"name":"h"},"user":{"name":"u"}}"#;
+    assert_eq!(group("", full), r#"{"host.name":"h","source.ip":"192.0.2.1"}"#);
+    let user = r#"{"outcome":"failure","host":{"name":"h"},"user":{"name":"u"}}"#;
+    assert_eq!(group("", user), r#"{"host.name":"h","user.name":"u"}"#);
+    let sender = r#"{"outcome":"failure","keng":{"sender":{"ip":"192.0.2.9"}}}"#;
+    assert_eq!(group("", sender), r#"{"keng.sender.ip":"192.0.2.9"}"#);
+    assert_eq!(group("keng: {group_by: [user.name]}\n", full), r#"{"user.name":"u"}"#);
+}
+
+#[test]
+fn a_replay_finds_the_same_ids() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 2}\n  generate: true",
+    );
+    let rules = rules(&text);
+    let events: Vec<_> = (0..20).map(|n| (n, "192.0.2.1", "a", "failure")).collect();
+    let ids = |findings: &[Finding]| findings.iter().map(|f| f.id.clone()).collect::<Vec<_>>();
+    let first = ids(&feed(&mut engine(&rules), &events));
+    assert_eq!(first, ids(&feed(&mut engine(&rules), &events)));
+    let different: std::collections::BTreeSet<_> = first.iter().collect();
+    assert_eq!(different.len(), first.len());
+}
+
+/// One rule of each kind of window.
+fn every_window() -> Arc<RuleSet> {
+    let rule = |id: &str, body: &str| {
+        format!(
+            "---\ntitle: {id}\nid: {id}\ncorrelation:\n  group-by: [source.ip]\n  timespan: 60s\n  {body}\n"
+        )
+    };
+    let text = [
+        format!("{FAILURE}keng: {{suppress: {{by: [source.ip], for: 10m}}}}\n---\n{SUCCESS}"),
+        rule("count", "type: event_count\n  rules: [fail]\n  condition: {gte: 3}"),
+        rule(
+            "values",
+            "type: value_count\n  rules: [fail]\n  condition: {gte: 3, field: user.name}",
+        ),
+        rule("few", "type: event_count\n  rules: [fail]\n  condition: {lte: 2}"),
+        rule(
+            "fewer",
+            "type: value_count\n  rules: [fail]\n  condition: {neq: 7, field: user.name}",
+        ),
+        rule("both", "type: temporal\n  rules: [fail, success]"),
+        rule("order", "type: temporal_ordered\n  rules: [fail, success]\n  generate: true"),
+    ];
+    rules(&text.concat())
+}
+
+const BEFORE: [(i64, &str, &str, &str); 3] = [
+    (0, "192.0.2.1", "a", "failure"),
+    (5, "192.0.2.1", "b", "failure"),
+    (6, "192.0.2.2", "b", "failure"),
+];
+
+const AFTER: [(i64, &str, &str, &str); 2] =
+    [(10, "192.0.2.1", "c", "failure"), (11, "192.0.2.1", "c", "success")];
+
+#[test]
+fn a_snapshot_carries_everything_over() {
+    let rules = every_window();
+    let mut whole = engine(&rules);
+    feed(&mut whole, &BEFORE);
+    let snapshot = whole.snapshot();
+    let mut restored = engine(&rules);
+    restored.restore(&snapshot).unwrap();
+    assert_eq!(restored.snapshot(), snapshot);
+    assert_eq!(restored.state_bytes(), whole.state_bytes());
+    let told = |engine: &mut Engine| {
+        let mut findings = feed(engine, &AFTER);
+        findings.extend(engine.advance(Timestamp::from_seconds(1_000)));
+        findings.iter().map(|f| String::from_utf8(f.encode()).unwrap()).collect::<Vec<_>>()
+    };
+    let wanted = told(&mut whole);
+    assert_eq!(told(&mut restored), wanted);
+    assert_eq!(wanted.len(), 8, "{wanted:#?}");
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_and_changes_nothing() {
+    let rules = every_window();
+    let mut engine = engine(&rules);
+    feed(&mut engine, &BEFORE);
+    let good = engine.snapshot();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x40;
+        assert!(engine.restore(&bad).is_err(), "byte {at}");
+        assert!(engine.restore(&good[..at]).is_err(), "cut at {at}");
+    }
+    assert_eq!(engine.snapshot(), good);
+    let mut newer = good;
+    newer[4] = 2;
+    let version = Error::SnapshotVersion { found: 2, supported: 1 };
+    assert_eq!(engine.restore(&newer), Err(version));
+}
+
+#[test]
+fn the_snapshot_format_is_version_1() {
+    let mut engine = engine(&every_window());
+    feed(&mut engine, &BEFORE[..1]);
+    let hex: Vec<String> = engine
+        .snapshot()
+        .chunks(32)
+        .map(|row| row.iter().map(|b| format!("{b:02x}")).collect())
+        .collect();
+    insta::assert_snapshot!(hex.join("\n"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_snapshots_never_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let mut bytes = b"KGRS\x01\x00".to_vec();
+        bytes.extend_from_slice(&crate::text::fnv(&body).to_le_bytes());
+        bytes.extend_from_slice(&body);
+        drop(engine(&every_window()).restore(&bytes));
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_state_of_rules_that_mean_the_same() {
+    let count =
+        |threshold: u32, title: &str| {
+            rules(&correlated(
+            "event_count",
+            &format!("  rules: [fail]\n  group-by: [source.ip]\n  condition: {{gte: {threshold}}}"),
+        )
+        .replace("title: Correlated", &format!("title: {title}")))
+        };
+    let after = |new: Arc<RuleSet>| {
+        let mut engine = engine(&count(3, "Old"));
+        feed(&mut engine, &BEFORE);
+        engine.replace(new);
+        told(&feed(&mut engine, &AFTER[..1])).len()
+    };
+    assert_eq!(after(count(3, "New words")), 1);
+    assert_eq!(after(count(2, "Old")), 0, "another threshold is another meaning");
+    let other_base = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 3}",
+    )
+    .replace("outcome: failure", "outcome: [failure, error]");
+    assert_eq!(after(rules(&other_base)), 0, "what is counted changed");
+}
+
+#[test]
+fn a_flood_of_keys_stays_within_memory_and_hides_no_slow_attack() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 4}",
+    );
+    let config = Config { state_per_rule_max: ByteSize::new(64 * 1024), ..Config::default() };
+    let registry = Registry::new();
+    let mut engine = Engine::new(rules(&text), config, &registry);
+    let attack =
+        |engine: &mut Engine, second| feed(engine, &[(second, "203.0.113.66", "root", "failure")]);
+    attack(&mut engine, 0);
+    attack(&mut engine, 1);
+    for n in 0..2_000_u32 {
+        let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        feed(&mut engine, &[(2, &source, "x", "failure")]);
+        assert!(engine.state_bytes() <= 64 * 1024);
+    }
+    assert!(attack(&mut engine, 3).is_empty());
+    let findings = attack(&mut engine, 4);
+    assert_eq!(told(&findings), [("corr", 4)]);
+    assert!(findings[0].truncated, "its first samples were given up for room");
+    let evicted = r#"keng_rules_state_evictions_total{kind="event_count",reason="memory"}"#;
+    assert!(registry.render().contains(evicted), "{}", registry.render());
+}
+
+#[test]
+fn all_rules_together_stay_within_memory() {
+    let config = Config { state_max: ByteSize::new(100_000), ..Config::default() };
+    let mut engine = Engine::new(every_window(), config, &Registry::new());
+    for n in 0..1_000_u32 {
+        let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        feed(&mut engine, &[(2, &source, "x", "failure")]);
+        assert!(engine.state_bytes() <= 100_000);
+    }
+    assert!(engine.state_bytes() > 50_000);
+    engine.advance(Timestamp::from_seconds(10_000));
+    assert_eq!(engine.state_bytes(), 0);
+}
+
+#[test]
+fn tests_of_a_rule_see_only_what_it_needs() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 2}",
+    );
+    let rules = rules(&text);
+    let batch = |second| event_at(second, r#"{"outcome":"failure","source":{"ip":"192.0.2.1"}}"#);
+    let batches = [batch(0), batch(1), batch(2)];
+    assert_eq!(rules.run_test("corr", &batches), Ok(1));
+    // Alone it speaks for itself, though a correlation rule of the set uses it.
+    assert_eq!(rules.run_test("failure", &batches), Ok(3));
+    assert_eq!(rules.run_test("success", &batches), Ok(0));
+    assert_eq!(rules.run_test("nobody", &[]), Err(Error::UnknownRule("nobody".into())));
+}

@@ -1,0 +1,133 @@
+//! What the loader takes, and how it says what is wrong.
+
+use std::fmt::Write;
+
+use super::{rule, rules};
+use crate::{Expectation, TestEvent, load, load_text};
+
+/// A sound rule with more keys.
+fn with(more: &str) -> String {
+    format!("{}{more}\n", rule("  s: {a: 1}\n  condition: s"))
+}
+
+#[test]
+fn every_fault_has_its_place_and_reason() {
+    let faulty = [
+        "title: x".to_owned(),
+        "- just\n- a list\n".to_owned(),
+        "title: x\n bad indent: [".to_owned(),
+        rule("  s: {a: 1}"),
+        rule("  s: {a: 1}\n  condition: t"),
+        rule("  s: {a: 1}\n  condition: s | count() > 5"),
+        rule("  s: {a: 1}\n  timeframe: 5m\n  condition: s"),
+        rule("  s: {}\n  condition: s"),
+        rule("  s: {a: {b: 1}}\n  condition: s"),
+        rule("  s:\n    a|contains:\n      - ok\n      - [nested]\n  condition: s"),
+        with("level: severe"),
+        with("status: done"),
+        with("keng: {colour: red}"),
+        with("keng: {tests: [{name: n, events: [x], expect: maybe}]}"),
+        with("keng: {suppress: {by: [a]}}"),
+        "title: x\ndetection: {s: {a: 1}, condition: s}\n".to_owned(),
+        "title: x\naction: global\n".to_owned(),
+        "title: x\nlogsource: {}\nfilter: {rules: any, selection: {a: 1}}\n".to_owned(),
+        format!(
+            "{}---\n{}",
+            rule("  s: {a: 1}\n  condition: s"),
+            rule("  s: {a: 2}\n  condition: s")
+        ),
+        correlation("type: value_sum\n  condition: {field: a, gte: 1}"),
+        correlation("type: event_count"),
+        correlation("type: value_count\n  condition: {gte: 1}"),
+        correlation("type: event_count\n  condition: {gte: 1, field: a}"),
+        correlation("type: event_count\n  condition: {above: 1}"),
+        correlation("type: event_count\n  condition: {gte: 1}").replace("5m", "5 minutes"),
+        correlation("type: event_count\n  condition: {gte: 1}").replace("[test]", "[nobody]"),
+        correlation("type: event_count\n  condition: {gte: 1}").replace("[test]", "[corr]"),
+        correlation("type: temporal\n  condition: a and not b"),
+        correlation("type: temporal\n  condition: {gte: 2}"),
+        correlation("type: event_count\n  condition: {gte: 1}\n  window: sliding"),
+    ];
+    let mut said = String::new();
+    for text in &faulty {
+        for problem in load_text("rules.yml", text, &[]).problems {
+            writeln!(said, "{problem}").unwrap();
+        }
+    }
+    insta::assert_snapshot!(said);
+}
+
+fn correlation(body: &str) -> String {
+    format!(
+        "{}---\ntitle: C\nid: corr\ncorrelation:\n  rules: [test]\n  timespan: 5m\n  {body}\n",
+        rule("  s: {a: 1}\n  condition: s")
+    )
+}
+
+#[test]
+fn a_fault_takes_only_its_own_rule_and_those_that_need_it() {
+    let text = format!(
+        "{}---\n{}",
+        rule("  s: {a: 1}\n  condition: t"),
+        correlation("type: event_count\n  condition: {gte: 1}").replace("id: test", "id: other")
+    );
+    let loaded = load_text("x.yml", &text, &[]);
+    let ids: Vec<_> = loaded.rules.summaries().iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(ids, ["other"]);
+    assert_eq!(loaded.problems.len(), 2, "{:?}", loaded.problems);
+}
+
+#[test]
+fn a_rule_without_id_keeps_the_same_one() {
+    let text = rule("  s: {a: 1}\n  condition: s").replace("id: test\n", "");
+    let id = |text: &str| rules(text).summaries()[0].id.clone();
+    assert_eq!(id(&text), id(&format!("{text}description: other words\n")));
+    assert_ne!(id(&text), id(&text.replace("a: 1", "a: 2")));
+}
+
+#[test]
+fn tests_and_summaries_are_read() {
+    let text = with(
+        "tags: [attack.t1110]\nlevel: high\nkeng:\n  tests:\n    - name: one\n      events: ['<13>x', {a: 1, b: {c: [true]}}]\n      expect: [match]\n    - {name: two, events: [y], expect: {matches: 2}}\n    - {name: three, events: [z], expect: none}",
+    );
+    let rules = rules(&text);
+    let tests = rules.tests();
+    assert_eq!(
+        tests[0].events,
+        [TestEvent::Raw("<13>x".into()), TestEvent::Json(r#"{"a":1,"b":{"c":[true]}}"#.into())]
+    );
+    let expected: Vec<_> = tests.iter().map(|test| test.expect).collect();
+    assert_eq!(expected, [Expectation::Match, Expectation::Matches(2), Expectation::None]);
+    insta::assert_json_snapshot!(rules.summaries());
+}
+
+#[test]
+fn folders_are_read_in_order_and_what_cannot_be_read_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let named =
+        |id: &str| rule("  s: {a: 1}\n  condition: s").replace("id: test", &format!("id: {id}"));
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    write("b.yml", &named("b"));
+    write("a.yaml", &named("a"));
+    write("sub/c.yml", &named("c"));
+    write(".hidden.yml", "not: a rule");
+    write("notes.txt", "not a rule");
+    write("latin1.yml", "x");
+    std::fs::write(folder.path().join("latin1.yml"), b"title: \xe9").unwrap();
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+    let loaded = load(&[folder.path().to_owned(), "/nonexistent".into()], &[]);
+    let ids: Vec<_> = loaded.rules.summaries().iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b", "c"]);
+    assert_eq!(loaded.problems.len(), 2, "{:?}", loaded.problems);
+}
+
+proptest::proptest! {
+    #[test]
+    fn mangled_rules_never_panic(cut in 0..400_usize, add in "[-{}:*&|'\"\\[\\] a-z\n]{0,20}") {
+        let mut text = correlation("type: event_count\n  condition: {gte: 1}");
+        let at = cut.min(text.len());
+        text.insert_str(at, &add);
+        drop(load_text("x.yml", &text, &[]));
+    }
+}

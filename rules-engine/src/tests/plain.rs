@@ -1,0 +1,216 @@
+//! The plain interpreter: the meaning of a rule, without index, sharing or buffers. Random rules
+//! on random events must come out the same either way.
+
+use std::sync::Arc;
+
+use keng_event::{BatchBuilder, EventRef, Timestamp, Value};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::evaluate::detector::Detector;
+use crate::evaluate::value;
+use crate::sigma::test::{Atom, Pattern, Subject, Test};
+use crate::sigma::{Expr, rule, yaml};
+use crate::text::fold;
+
+/// Whether the condition holds for the event, whose fields have the rule's own names.
+fn holds(expr: &Expr<Atom>, event: EventRef<'_>) -> bool {
+    let count = |parts: &[Expr<Atom>]| parts.iter().filter(|part| holds(part, event)).count();
+    match expr {
+        Expr::Not(part) => !holds(part, event),
+        Expr::And(parts) => count(parts) == parts.len(),
+        Expr::Or(parts) => count(parts) > 0,
+        Expr::AtLeast(wanted, parts) => count(parts) >= *wanted,
+        Expr::Atom(atom) => values(&atom.subject, event).into_iter().any(|v| test(atom, v, event)),
+    }
+}
+
+fn values<'e>(subject: &Subject, event: EventRef<'e>) -> Vec<Value<'e>> {
+    match subject {
+        Subject::Field(name) => match event.batch().index_of(name) {
+            Some(index) => event.all(index).collect(),
+            None => Vec::new(),
+        },
+        Subject::Keywords => match event.get("event.original") {
+            Some(raw) => vec![raw],
+            None => event.fields().map(|(_, _, value)| value).collect(),
+        },
+    }
+}
+
+fn test(atom: &Atom, value: Value<'_>, event: EventRef<'_>) -> bool {
+    let text = value::text(value);
+    match &atom.test {
+        Test::Present => true,
+        Test::Text { cased, patterns } => {
+            patterns.iter().any(|pattern| fits(pattern, &text, *cased))
+        }
+        Test::Regex { source, flags } => {
+            crate::text::regex(source, *flags).unwrap().is_match(&text)
+        }
+        Test::Cidr(networks) => networks
+            .iter()
+            .any(|network| value::address(value).is_some_and(|address| network.contains(&address))),
+        Test::Compare(comparison, wanted) => value::number(value)
+            .and_then(|number| number.order(*wanted))
+            .is_some_and(|order| comparison.holds(order)),
+        Test::TimePart(part, comparison, wanted) => {
+            value::time_part(value, *part, *comparison, *wanted)
+        }
+        Test::FieldRef { other, place, cased } => {
+            let case = |text: &str| if *cased { text.to_owned() } else { fold(text) };
+            values(&Subject::Field(other.clone()), event)
+                .into_iter()
+                .any(|other| value::has(&case(&text), &case(&value::text(other)), *place))
+        }
+    }
+}
+
+fn fits(pattern: &Pattern, text: &str, cased: bool) -> bool {
+    use crate::sigma::test::Part;
+    let case = |text: &str| if cased { text.to_owned() } else { fold(text) };
+    let parts: Vec<Part> = pattern
+        .parts
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => Part::Text(case(text)),
+            other => other.clone(),
+        })
+        .collect();
+    crate::text::glob_definition(&parts, &case(text))
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[abA\\\\Éé]{0,6}",
+        "[ab]{0,2}[*?][ab]{0,3}[*]?",
+        Just("power".to_owned()),
+        Just("C:\\Windows\\PowerShell.exe".to_owned()),
+        Just("powershell.exe -enc".to_owned()),
+        Just("10.1.2.3".to_owned()),
+        Just("17".to_owned()),
+    ]
+}
+
+fn any_scalar() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
+        6 => any_text().prop_map(serde_json::Value::from),
+        1 => (0..20_i64).prop_map(serde_json::Value::from),
+        1 => Just(json!(1.5)),
+        1 => any::<bool>().prop_map(serde_json::Value::from),
+    ]
+}
+
+/// A key with modifiers and a value that goes with them.
+fn any_item() -> impl Strategy<Value = (String, serde_json::Value)> {
+    let field = "[a-d]";
+    let place = prop_oneof![
+        Just(""),
+        Just("|contains"),
+        Just("|startswith"),
+        Just("|endswith"),
+        Just("|cased"),
+        Just("|contains|cased"),
+        Just("|neq"),
+        Just("|contains|windash")
+    ];
+    let list = proptest::collection::vec(any_scalar(), 1..9);
+    prop_oneof![
+        8 => (field, place, any::<bool>(), list).prop_map(|(field, place, all, list)| {
+            let all = if all { "|all" } else { "" };
+            (format!("{field}{place}{all}"), list.into())
+        }),
+        1 => field.prop_map(|field| (field, json!(null))),
+        1 => (field, any::<bool>()).prop_map(|(f, truth)| (format!("{f}|exists"), truth.into())),
+        1 => (field, 0..20_i64).prop_map(|(field, n)| (format!("{field}|gte"), n.into())),
+        1 => field.prop_map(|field| (format!("{field}|cidr"), json!(["10.0.0.0/8", "::1"]))),
+        1 => (field, "[ab.]{1,3}").prop_map(|(f, re)| (format!("{f}|re|i"), re.into())),
+        1 => (field, field).prop_map(|(a, b)| (format!("{a}|fieldref|endswith"), b.into())),
+        1 => proptest::collection::vec(any_text(), 1..4).prop_map(|l| (String::new(), l.into())),
+        1 => proptest::collection::vec(any_text(), 1..4).prop_map(|l| ("|all".into(), l.into())),
+    ]
+}
+
+fn any_rule() -> impl Strategy<Value = serde_json::Value> {
+    let selection = proptest::collection::vec(any_item(), 1..4)
+        .prop_map(|items| serde_json::Value::Object(items.into_iter().collect()));
+    let condition = prop_oneof![
+        Just("s0"),
+        Just("s0 and s1"),
+        Just("s0 or s1"),
+        Just("s0 and not s1"),
+        Just("not s0"),
+        Just("1 of s*"),
+        Just("all of them"),
+        Just("2 of s*"),
+        Just("(s0 or s1) and not (s2 and s0)")
+    ];
+    (proptest::collection::vec(selection, 3), condition).prop_map(|(selections, condition)| {
+        let mut detection = serde_json::Map::new();
+        for (number, selection) in selections.into_iter().enumerate() {
+            detection.insert(format!("s{number}"), selection);
+        }
+        detection.insert("condition".into(), condition.into());
+        json!({"title": "t", "logsource": {"category": "c"}, "detection": detection})
+    })
+}
+
+type AnyEvent = (Option<String>, Vec<(String, serde_json::Value)>);
+
+fn any_event() -> impl Strategy<Value = AnyEvent> {
+    let fields = proptest::collection::vec(("[a-d]", any_scalar()), 0..6);
+    (proptest::option::of(any_text()), fields)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn the_index_changes_nothing(
+        documents in proptest::collection::vec(any_rule(), 1..8),
+        events in proptest::collection::vec(any_event(), 1..6),
+    ) {
+        let mut text = String::new();
+        for (number, document) in documents.iter().enumerate() {
+            let mut document = document.clone();
+            document["id"] = format!("rule-{number}").into();
+            text.push_str(&format!("---\n{document}\n"));
+        }
+        let rules = super::rules(&text);
+        let exprs: Vec<_> = yaml::documents(&text).unwrap().iter().map(|document| {
+            match rule::parse(document).unwrap().body {
+                rule::Body::Detection { expr, .. } => expr,
+                rule::Body::Correlation(_) => unreachable!(),
+            }
+        }).collect();
+        let mut builder = BatchBuilder::new();
+        for (original, fields) in &events {
+            let mut event = builder.event(Timestamp::EPOCH, Timestamp::EPOCH);
+            if let Some(original) = original {
+                event.original(original.as_bytes());
+            }
+            for (name, value) in fields {
+                match value {
+                    serde_json::Value::String(text) => event.put_named(name, text.as_str()),
+                    serde_json::Value::Bool(truth) => event.put_named(name, *truth),
+                    number => match number.as_i64() {
+                        Some(whole) => event.put_named(name, whole),
+                        None => event.put_named(name, number.as_f64().unwrap()),
+                    },
+                };
+            }
+            event.finish();
+        }
+        let batch = builder.finish();
+        let mut detector = Detector::new(Arc::clone(&rules));
+        let mut names = detector.names(&batch);
+        for event in batch.iter() {
+            let found = detector.evaluate(event, &mut names, None).0.to_vec();
+            let wanted: Vec<u32> = (0..).zip(&exprs)
+                .filter(|(_, expr)| holds(expr, event))
+                .map(|(number, _)| number)
+                .collect();
+            prop_assert_eq!(found, wanted, "{} on {:?}", text, event.to_json());
+        }
+    }
+}
