@@ -20,7 +20,7 @@
 use keng_event::dataset::Guard;
 use keng_event::{Dataset, EventBuilder, LogSource, field};
 
-use super::endpoint::{DESTINATION, SOURCE};
+use super::endpoint::{DESTINATION, SOURCE, mac};
 use super::meaning::Meaning;
 use super::network::{self, ALLOWED, DENIED};
 use super::phrase::{self, Phrase, says};
@@ -164,6 +164,7 @@ const PHRASES: &[Phrase] = &[
         LINK,
     ),
     says("Interface {observer.ingress.interface.name} is {cisco.ios.state}", LINK),
+    says("neighbor {source} {cisco.ios.state} {event.reason}", NEIGHBOUR),
     says("neighbor {source} {cisco.ios.state}", NEIGHBOUR),
     says("sent to neighbor {source} {event.reason}", NEIGHBOUR),
     says("received from neighbor {source} {event.reason}", NEIGHBOUR),
@@ -283,6 +284,9 @@ fn speak(text: &str, event: &mut EventBuilder<'_>) -> bool {
             (_, "") => {}
             ("source", text) => side(&SOURCE, text, event),
             ("destination", text) => side(&DESTINATION, text, event),
+            ("source.mac", text) => {
+                event.put_some(field::SOURCE_MAC, mac(text).as_deref());
+            }
             (name, text) => {
                 event.put_named(name, text);
             }

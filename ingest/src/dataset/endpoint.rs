@@ -55,6 +55,14 @@ impl Side {
     }
 }
 
+/// An Ethernet address in ECS's form (`00-11-22-AB-CD-EF`), however its twelve digits are grouped.
+pub(super) fn mac(text: &str) -> Option<String> {
+    let digits: Vec<char> = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let grouped = text.chars().all(|letter| letter.is_ascii_hexdigit() || ":.-".contains(letter));
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>().to_ascii_uppercase());
+    (digits.len() == 12 && grouped).then(|| pairs.collect::<Vec<_>>().join("-"))
+}
+
 /// An address as logs write it: bare, in brackets, or with a zone (`fe80::1%eth0`).
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -72,5 +80,9 @@ mod tests {
         assert_eq!(address("[2001:db8::1]"), "2001:db8::1".parse().ok());
         assert_eq!(address("fe80::1%eth0"), "fe80::1".parse().ok());
         assert_eq!(address("host.example"), None);
+        for text in ["0011.22ab.cdef", "00:11:22:ab:cd:ef", "00-11-22-AB-CD-EF"] {
+            assert_eq!(mac(text).as_deref(), Some("00-11-22-AB-CD-EF"), "{text}");
+        }
+        assert_eq!(mac("đ0:11:22:ab:cd:ef"), None);
     }
 }

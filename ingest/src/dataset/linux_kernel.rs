@@ -13,7 +13,7 @@
 
 use keng_event::{Dataset, EventBuilder, LogSource, field};
 
-use super::endpoint::{DESTINATION, SOURCE};
+use super::endpoint::{DESTINATION, SOURCE, mac};
 use super::meaning::Meaning;
 use super::network::{self, put_direction};
 use super::pairs::pairs;
@@ -174,14 +174,10 @@ fn fields(text: &str, event: &mut EventBuilder<'_>) {
     }
 }
 
-/// An Ethernet header: destination, source and type, 14 octets. ECS writes addresses in upper
-/// case with hyphens.
+/// An Ethernet header: destination, source and type, 14 octets.
 fn put_macs(text: &str, event: &mut EventBuilder<'_>) {
-    let upper = text.to_ascii_uppercase().replace(':', "-");
-    if let (41, Some(destination), Some(source)) = (upper.len(), upper.get(..17), upper.get(18..35))
-    {
-        event.put(field::DESTINATION_MAC, destination).put(field::SOURCE_MAC, source);
-    }
+    event.put_some(field::DESTINATION_MAC, text.get(..17).and_then(mac).as_deref());
+    event.put_some(field::SOURCE_MAC, text.get(18..35).and_then(mac).as_deref());
 }
 
 #[cfg(test)]

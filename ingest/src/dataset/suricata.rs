@@ -16,6 +16,7 @@
 //! | `observer.hostname`, `observer.ingress.interface.name` | the sensor |
 //! | `suricata.eve.*` | the rest (`flow_id`, `alert.*`, `ssh.*`, `anomaly.*`, …) |
 
+use jiff::tz::TimeZone;
 use keng_event::dataset::{Alias, Guard};
 use keng_event::{Dataset, EventBuilder, LogSource, Value, field};
 
@@ -130,8 +131,8 @@ const NAMES: &[(&str, &str)] = &[
     ("tls.issuerdn", "tls.server.issuer"),
     ("tls.ja3.hash", "tls.client.ja3"),
     ("tls.ja3s.hash", "tls.server.ja3s"),
-    ("tls.notafter", "tls.server.not_after"),
-    ("tls.notbefore", "tls.server.not_before"),
+    ("tls.notafter", ""),
+    ("tls.notbefore", ""),
     ("tls.session_resumed", "tls.resumed"),
     ("tls.sni", "tls.client.server_name"),
     ("tls.subject", "tls.server.subject"),
@@ -192,6 +193,10 @@ fn parse(
     put_totals(event);
     put_http(kind, members, event);
     put_dns(members, event);
+    // Certificates' dates carry no offset; X.509's are UTC.
+    let date = |name| stamp::iso(members.text(name)?, &TimeZone::UTC, record.received);
+    event.put_some(field::TLS_SERVER_NOT_BEFORE, date("tls.notbefore"));
+    event.put_some(field::TLS_SERVER_NOT_AFTER, date("tls.notafter"));
     put_mac("ether.src_mac", field::SOURCE_MAC, members, event);
     put_mac("ether.dest_mac", field::DESTINATION_MAC, members, event);
     claimed.is_none().then_some(NO_TIME)
@@ -274,7 +279,7 @@ fn put_dns(members: &Members, event: &mut EventBuilder<'_>) {
 
 fn put_mac(name: &str, field: keng_event::Field, members: &Members, event: &mut EventBuilder<'_>) {
     if let Some(mac) = members.text(name) {
-        event.put(field, mac.to_ascii_uppercase().replace(':', "-").as_str());
+        event.put_some(field, super::endpoint::mac(mac).as_deref());
     }
 }
 

@@ -161,7 +161,14 @@ fn put_request(request: &str, event: &mut EventBuilder<'_>) {
             if !version.is_empty() {
                 event.put(field::HTTP_VERSION, version);
             }
-            put_url(url, event);
+            match url.rsplit_once(':') {
+                // What CONNECT asks for is a host and a port, no path.
+                Some((host, port)) if method == "CONNECT" => {
+                    event.put(field::URL_ORIGINAL, url).put(field::URL_DOMAIN, host);
+                    event.put_some(field::URL_PORT, port.parse::<u16>().ok());
+                }
+                _ => put_url(url, event),
+            }
         }
         None if matches!(request, "-" | "") => {}
         None => {

@@ -28,7 +28,7 @@ mod meaning;
 mod names;
 mod shape;
 
-use keng_event::{EventBuilder, Value, field};
+use keng_event::{EventBuilder, Field, Value, field};
 
 use super::members::Members;
 use super::{Defect, JsonParser, generic, stamp};
@@ -77,10 +77,10 @@ fn parse(
         event.put(field::EVENT_CODE, &*code);
     }
     meaning::put(known, event);
+    put_time(members, shape, record, event);
     for (name, value) in members.iter() {
         put(shape, known, name, value, event);
     }
-    put_time(members, shape, record, event);
     derive::put(members, shape, known, event);
     code.is_empty().then_some(NO_CODE)
 }
@@ -121,10 +121,11 @@ fn foreign(name: &str, value: Value<'_>, event: &mut EventBuilder<'_>) {
         "event.outcome" => event.has(field::EVENT_OUTCOME),
         "event.provider" => event.has(field::EVENT_PROVIDER),
         "host.name" => event.has(field::HOST_NAME),
-        "event.code" | "event.dataset" | "event.module" | "host.os.type" | "winlog.event_id" => {
-            true
-        }
-        _ => false,
+        "event.created" => event.has(field::EVENT_CREATED),
+        "event.code" | "event.dataset" | "event.kind" | "event.module" | "host.os.type"
+        | "winlog.event_id" => true,
+        // Shippers that ran their own modules have said some of it already.
+        name => Field::named(name).is_some_and(|field| event.value(field) == Some(value)),
     };
     if !ours {
         generic::put(name, value, event);

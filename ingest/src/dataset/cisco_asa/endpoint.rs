@@ -56,7 +56,7 @@ impl<'t> Endpoint<'t> {
     fn head(text: &'t str) -> Self {
         // `interface:host/port`; an IPv6 address has colons itself.
         let (interface, rest) = match text.split_once(':') {
-            Some((interface, rest)) if host_and_port(text).0.parse::<IpAddr>().is_err() => {
+            Some((interface, rest)) if address(host_and_port(text).0).is_none() => {
                 (Some(interface), rest)
             }
             _ => (None, text),
@@ -84,10 +84,33 @@ impl<'t> Endpoint<'t> {
     }
 }
 
+/// Ports that ASA writes by name, of those that the box itself or a firewall's log deals with.
+const PORTS: &[(&str, u16)] = &[
+    ("domain", 53),
+    ("ftp", 21),
+    ("http", 80),
+    ("https", 443),
+    ("ldap", 389),
+    ("ntp", 123),
+    ("sip", 5060),
+    ("smtp", 25),
+    ("snmp", 161),
+    ("snmptrap", 162),
+    ("ssh", 22),
+    ("syslog", 514),
+    ("telnet", 23),
+    ("tftp", 69),
+    ("www", 80),
+];
+
 fn host_and_port(text: &str) -> (&str, Option<u16>) {
-    match text.rsplit_once('/') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port.parse().ok()),
-        _ => (text, None),
+    let Some((host, port)) = text.rsplit_once('/') else { return (text, None) };
+    let named = || PORTS.iter().find(|(name, _)| *name == port).map(|(_, number)| *number);
+    match port.parse().ok().or_else(named) {
+        Some(port) => (host, Some(port)),
+        // A service without a number here is still not part of the host.
+        None if address(host).is_some() => (host, None),
+        None => (text, None),
     }
 }
 
@@ -115,5 +138,10 @@ mod tests {
         assert_eq!((side.interface, side.host, side.port), (None, "2001:db8::1", Some(80)));
         assert_eq!(Endpoint::read("10.0.0.1").host, "10.0.0.1");
         assert_eq!(Endpoint::read("inside:server/22").host, "server");
+        let side = Endpoint::read("outside:192.0.2.1/ssh");
+        assert_eq!(
+            (side.interface, side.host, side.port),
+            (Some("outside"), "192.0.2.1", Some(22))
+        );
     }
 }

@@ -87,7 +87,7 @@ const LINK: Meaning = Meaning::new("interface-state-changed", &["host"], &["chan
 // One message a line, however long: the table is read down, not across.
 #[rustfmt::skip]
 pub(super) const MESSAGES: &[Message] = &[
-    on("106001", "Inbound TCP connection denied from {source} to {destination} flags {cisco.asa.tcp_flags} on interface {observer.ingress.interface.name}", DENIED,
+    on("106001", "Inbound {transport} connection denied from {source} to {destination} flags {cisco.asa.tcp_flags} on interface {observer.ingress.interface.name}", DENIED,
    ),
     on("106002", "{transport} Connection denied by outbound list {rule.name} src {source} dest {destination}", DENIED,
    ),
