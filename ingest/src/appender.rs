@@ -93,11 +93,12 @@ impl Appender {
             Ok(()) => self.metrics.appended(counts),
             Err(Lost(reason)) => self.metrics.dropped(counts, reason),
         }
-        self.datagrams.give_back(&held.datagrams);
-        drop(held);
+        let Held { permit, datagrams } = held;
+        self.datagrams.give_back(&datagrams);
+        drop(permit);
         if let Some(done) = done {
             // Whoever waited may have gone away; the events are durable all the same.
-            drop(done.send(outcome));
+            done.send(outcome).ok();
         }
     }
 

@@ -124,11 +124,7 @@ impl Batcher {
     }
 
     /// Hands over a batch that was made elsewhere; resolves when the log took it, or did not.
-    pub(crate) fn append(
-        &self,
-        batch: Batch,
-        input: Input,
-    ) -> oneshot::Receiver<Result<(), Lost>> {
+    pub(crate) fn append(&self, batch: Batch, input: Input) -> oneshot::Receiver<Result<(), Lost>> {
         let mut counts = Counts::default();
         counts.add(input, batch.len() as u64);
         let (done, receiver) = oneshot::channel();

@@ -68,7 +68,10 @@ impl Config {
             }
         }
         if self.buffer < BUFFER_MIN {
-            refuse("ingest.buffer", format!("{} is too little: at least {BUFFER_MIN}", self.buffer));
+            refuse(
+                "ingest.buffer",
+                format!("{} is too little: at least {BUFFER_MIN}", self.buffer),
+            );
         }
         for syslog in &self.syslog {
             let tls = syslog.transports.contains(&Transport::Tls);

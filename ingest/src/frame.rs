@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_line_may_begin_with_a_digit() {
-        assert_eq!(whole("1 apple\n22 <pears\n"), ["1 apple", "<pears"]);
+        assert_eq!(whole("1 apple\n22 pears\n22\n"), ["1 apple", "22 pears", "22"]);
         assert_eq!(
             whole("2026-11-22 10:00:00 x\n1 <23>4\n"),
             ["2026-11-22 10:00:00 x", "<", "23>4"]

@@ -76,6 +76,9 @@ mod tests {
         let first = bind("syslog over udp", "127.0.0.1:0".parse().unwrap(), Type::DGRAM).unwrap();
         let taken = first.local_addr().unwrap().as_socket().unwrap();
         let error = bind("syslog over udp", taken, Type::DGRAM).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("listening for syslog over udp on {taken}: ")), "{error}");
+        assert!(
+            error.starts_with(&format!("listening for syslog over udp on {taken}: ")),
+            "{error}"
+        );
     }
 }

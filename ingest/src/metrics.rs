@@ -1,6 +1,8 @@
 //! Every metric family of ingest, and the account that they keep: for each input, received =
 //! appended + dropped + in flight, in events.
 
+mod help;
+
 use keng_metrics::{
     Counter, CounterFamily, DURATION_BUCKETS, Gauge, GaugeFamily, Histogram, HistogramFamily,
     Registry,
@@ -123,102 +125,42 @@ const SKEW_BUCKETS: &[f64] =
 
 impl IngestMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        let counters = |name, help| {
+        let each = |name, help| {
             let family = registry.counter_family(name, help, &["input"]);
             Input::ALL.map(|input| family.with(&[input.as_str()])).into()
         };
-        let in_flight = registry.gauge_family(
-            "keng_ingest_events_in_flight",
-            "Events received and neither in the durable log nor refused yet.",
-            &["input"],
-        );
         let family =
-            |name, help, labels: &[&'static str]| registry.counter_family(name, help, labels);
+            |(name, help), labels: &[&'static str]| registry.counter_family(name, help, labels);
+        let gauges = |(name, help), label| registry.gauge_family(name, help, &[label]);
+        let in_flight = gauges(help::IN_FLIGHT, "input");
+        let (skew_name, skew_help) = help::SKEW;
+        let (duration_name, duration_help) = help::PARSE_DURATION;
+        let (overflow_name, overflow_help) = help::SOURCES_OVERFLOW;
         Self {
-            received: counters(
-                "keng_ingest_events_received_total",
-                "Events received, before parsing.",
-            ),
-            received_bytes: counters(
-                "keng_ingest_received_bytes_total",
-                "Bytes received, before parsing.",
-            ),
-            appended: counters(
-                "keng_ingest_events_appended_total",
-                "Events that the durable log took.",
-            ),
+            received: each(help::RECEIVED.0, help::RECEIVED.1),
+            received_bytes: each(help::RECEIVED_BYTES.0, help::RECEIVED_BYTES.1),
+            appended: each(help::APPENDED.0, help::APPENDED.1),
             in_flight: Input::ALL.map(|input| in_flight.with(&[input.as_str()])).into(),
-            dropped: family(
-                "keng_ingest_events_dropped_total",
-                "Events refused or lost before the durable log.",
-                &["input", "reason"],
-            ),
-            kernel_drops: family(
-                "keng_ingest_kernel_drops_total",
-                "Datagrams the kernel dropped for this socket.",
-                &["input"],
-            ),
-            sequence_lost: family(
-                "keng_ingest_sequence_lost_total",
-                "Records that sequence numbers say were sent and that were not received.",
-                &["input"],
-            ),
-            connections: registry.gauge_family(
-                "keng_ingest_connections",
-                "Open sender connections.",
-                &["input"],
-            ),
-            connections_refused: family(
-                "keng_ingest_connections_refused_total",
-                "Connections and datagrams refused before anything was read.",
-                &["input", "reason"],
-            ),
-            refused_requests: family(
-                "keng_ingest_requests_refused_total",
-                "Requests refused as a whole; their senders were told.",
-                &["reason"],
-            ),
-            parsed: family(
-                "keng_ingest_events_parsed_total",
-                "Events parsed into the common schema.",
-                &["format"],
-            ),
-            parse_failures: family(
-                "keng_ingest_parse_failures_total",
-                "Events that were kept raw because no parser accepted them.",
-                &["format", "reason"],
-            ),
+            dropped: family(help::DROPPED, &["input", "reason"]),
+            kernel_drops: family(help::KERNEL_DROPS, &["input"]),
+            sequence_lost: family(help::SEQUENCE_LOST, &["input"]),
+            connections: gauges(help::CONNECTIONS, "input"),
+            connections_refused: family(help::CONNECTIONS_REFUSED, &["input", "reason"]),
+            refused_requests: family(help::REQUESTS_REFUSED, &["reason"]),
+            parsed: family(help::PARSED, &["format"]),
+            parse_failures: family(help::PARSE_FAILURES, &["format", "reason"]),
             parse_duration: registry.histogram_family(
-                "keng_ingest_parse_duration_seconds",
-                "Time to parse one batch.",
+                duration_name,
+                duration_help,
                 &["format"],
                 DURATION_BUCKETS,
             ),
-            buffer_fill: registry.gauge_family(
-                "keng_ingest_buffer_fill_ratio",
-                "Fill of the in-memory buffer before the durable log, 0 to 1.",
-                &["input"],
-            ),
-            skew: registry.histogram(
-                "keng_ingest_event_skew_seconds",
-                "Receive time minus event time.",
-                SKEW_BUCKETS,
-            ),
-            source_last_event: registry.gauge_family(
-                "keng_source_last_event_timestamp_seconds",
-                "Unix time of the last event of a monitored source.",
-                &["source"],
-            ),
-            source_silence_threshold: registry.gauge_family(
-                "keng_source_silence_threshold_seconds",
-                "Silence after which a monitored source is reported missing.",
-                &["source"],
-            ),
-            sources: registry.gauge_family("keng_sources", "Known sources by state.", &["state"]),
-            sources_overflow: registry.counter(
-                "keng_ingest_sources_overflow_total",
-                "Events of senders beyond the number of sources that are told apart.",
-            ),
+            buffer_fill: gauges(help::BUFFER_FILL, "input"),
+            skew: registry.histogram(skew_name, skew_help, SKEW_BUCKETS),
+            source_last_event: gauges(help::SOURCE_LAST_EVENT, "source"),
+            source_silence_threshold: gauges(help::SOURCE_SILENCE_THRESHOLD, "source"),
+            sources: gauges(help::SOURCES, "state"),
+            sources_overflow: registry.counter(overflow_name, overflow_help),
         }
     }
 

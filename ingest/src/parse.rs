@@ -108,8 +108,6 @@ impl FromStr for Format {
 /// [`crate::time::settle`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextRecord<'a> {
-    /// The record as it was received.
-    pub(crate) raw: &'a [u8],
     /// The message after the header; bytes that are not UTF-8 are U+FFFD here.
     pub(crate) text: &'a str,
     /// RFC 5424 APP-NAME, or the tag of RFC 3164 without its process id (`sshd`,
@@ -117,17 +115,12 @@ pub(crate) struct TextRecord<'a> {
     pub(crate) appname: Option<&'a str>,
     /// RFC 5424 PROCID, or what stands in brackets after the tag.
     pub(crate) procid: Option<&'a str>,
-    /// RFC 5424 MSGID.
-    pub(crate) msgid: Option<&'a str>,
     /// The host that the record claims to come from.
     pub(crate) hostname: Option<&'a str>,
     /// The PRI value; see [`TextRecord::facility`] and [`TextRecord::severity`].
     pub(crate) priority: Option<u8>,
     /// The time that the header claims, before the rules of [`crate::time`].
     pub(crate) time: Option<Timestamp>,
-    /// RFC 5424 STRUCTURED-DATA as it stands, brackets included (never `-`); read it with
-    /// [`crate::syslog::sd::params`].
-    pub(crate) structured_data: Option<&'a str>,
     /// When it arrived.
     pub(crate) received: Timestamp,
     /// The zone in which stamps without an offset are read.
@@ -148,7 +141,7 @@ impl TextRecord<'_> {
     }
 }
 
-/// A JSON record: the object's text, and the syslog header that stood before it, if any.
+/// A JSON record: the object's text, whatever header stood before it.
 ///
 /// Who fills what is as with [`TextRecord`], but for `event.original`: an object that holds one of
 /// its own (it was parsed before, elsewhere) keeps it. The dataset fills in every member of the
@@ -157,14 +150,10 @@ impl TextRecord<'_> {
 pub(crate) struct JsonRecord<'a> {
     /// The JSON object.
     pub(crate) json: &'a [u8],
-    /// The header before it.
-    pub(crate) header: Option<&'a TextRecord<'a>>,
     /// When it arrived.
     pub(crate) received: Timestamp,
     /// The zone in which stamps without an offset are read.
     pub(crate) zone: &'a TimeZone,
-    /// Who really sent it.
-    pub(crate) sender: &'a Sender,
 }
 
 /// What became of a record, for the counters.
@@ -178,10 +167,6 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    const fn parsed(format: &'static str) -> Self {
-        Self { format, failure: None }
-    }
-
     const fn kept_raw(format: &'static str, failure: &'static str) -> Self {
         Self { format, failure: Some(failure) }
     }
@@ -229,6 +214,12 @@ pub(crate) fn record_part(
     }
 }
 
+/// Reads a syslog header alone and says how many bytes of message follow it; for measuring.
+#[must_use]
+pub fn header(record: &str) -> usize {
+    syslog::read(record).text.len()
+}
+
 /// Appends one event if the record is a JSON object; otherwise `builder` is unchanged.
 ///
 /// # Errors
@@ -263,7 +254,7 @@ fn json_record(
         fields::put_header(&mut event, record, header);
     }
     let header = header.map(|(record, _)| record);
-    let record = JsonRecord { json: json.as_bytes(), header, received: at, zone, sender };
+    let record = JsonRecord { json: json.as_bytes(), received: at, zone };
     let failure = dataset::json(&record, &mut event)?;
     if has_original {
         fields::put_original(&mut event, part.received.raw);
@@ -316,15 +307,12 @@ fn syslog_record(part: &Part<'_>, text: &str, builder: &mut BatchBuilder) -> Out
 
 fn text_view<'a>(part: &Part<'a>, header: &Header<'a>) -> TextRecord<'a> {
     TextRecord {
-        raw: part.received.raw,
         text: header.text,
         appname: header.appname,
         procid: header.procid,
-        msgid: header.msgid,
         hostname: header.hostname,
         priority: header.priority,
         time: header.stamp.and_then(|stamp| stamp.resolve(part.received.zone, part.received.at)),
-        structured_data: header.structured_data,
         received: part.received.at,
         zone: part.received.zone,
         sender: part.received.sender,

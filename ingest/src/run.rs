@@ -10,7 +10,7 @@ use keng_event::{Batch, Clock};
 use keng_metrics::Registry;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::appender::Appender;
@@ -50,6 +50,8 @@ pub struct Ingest {
     pub sources: Sources,
     local_addresses: Vec<LocalAddress>,
     signals: Signals,
+    /// Stops the threads, which the runtime would wait for, if this is dropped undrained.
+    guard: DropGuard,
     threads: Vec<JoinHandle<()>>,
     tasks: TaskTracker,
     closer: JoinHandle<()>,
@@ -145,7 +147,18 @@ pub async fn start(
         &config,
     );
     tasks.spawn(watch(parts, sources.clone()));
-    Ok(Ingest { intake, sources, local_addresses, signals, threads, tasks, closer, appender })
+    let guard = signals.stop.clone().drop_guard();
+    Ok(Ingest {
+        intake,
+        sources,
+        local_addresses,
+        signals,
+        guard,
+        threads,
+        tasks,
+        closer,
+        appender,
+    })
 }
 
 impl Ingest {
@@ -163,9 +176,9 @@ impl Ingest {
     /// Stops receiving and waits until everything received is in the log. A log that is full is
     /// waited for some seconds; what it does not take then is counted as dropped.
     pub async fn drain(self) {
-        let Self { signals, threads, tasks, closer, appender, .. } = self;
-        let Signals { stop, filled, closed, give_up, .. } = signals;
-        stop.cancel();
+        let Self { signals, guard, threads, tasks, closer, appender, .. } = self;
+        let Signals { filled, closed, give_up, .. } = signals;
+        drop(guard);
         tasks.close();
         let mut work = std::pin::pin!(async move {
             for thread in threads {

@@ -14,6 +14,9 @@ use super::{ContentEncoding, Refused};
 /// decoder to have. Without it a few bytes may demand 2 GiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// What is done with a record, given its number and text.
+type Each<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Refused> + 'a;
+
 /// The body as it was before it was packed, at most `bytes_max` bytes of it.
 pub(super) fn unpack(
     body: &[u8],
@@ -51,10 +54,7 @@ pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 }
 
 /// Calls `each` with every element of a JSON array, numbered from 1, as its text.
-pub(super) fn elements(
-    body: &[u8],
-    each: &mut dyn FnMut(usize, &[u8]) -> Result<(), Refused>,
-) -> Result<(), Refused> {
+pub(super) fn elements(body: &[u8], each: &mut Each<'_>) -> Result<(), Refused> {
     let mut walk = Walk { each, place: 0, refused: None };
     let mut input = serde_json::Deserializer::from_slice(body);
     let read = Elements(&mut walk).deserialize(&mut input).and_then(|()| input.end());
@@ -67,15 +67,15 @@ pub(super) fn elements(
     }
 }
 
-struct Walk<'w> {
-    each: &'w mut dyn FnMut(usize, &[u8]) -> Result<(), Refused>,
+struct Walk<'w, 'e> {
+    each: &'w mut Each<'e>,
     place: usize,
     refused: Option<Refused>,
 }
 
-struct Elements<'w, 'e>(&'w mut Walk<'e>);
+struct Elements<'a, 'w, 'e>(&'a mut Walk<'w, 'e>);
 
-impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Elements<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -83,7 +83,7 @@ impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Elements<'_, '_> {
+impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -68,8 +68,11 @@ impl StreamListener {
             None => ("syslog over tcp", Input::SyslogTcp),
         };
         let socket = bind(what, address, Type::STREAM)?;
-        let listener = TcpListener::from_std(socket.into())
-            .map_err(|source| Error::Listen { what, address, source })?;
+        let listener = TcpListener::from_std(socket.into()).map_err(|source| Error::Listen {
+            what,
+            address,
+            source,
+        })?;
         Ok(Self { listener, streams, input })
     }
 
@@ -213,7 +216,8 @@ impl Connection {
         let at = streams.batcher.clock.now();
         let mut sink = |frame: crate::frame::Frame<'_>| {
             let (zone, format) = (&settings.zone, streams.format);
-            filling.record(&Received { raw: frame.bytes, at, sender, zone, format }, frame.truncated);
+            filling
+                .record(&Received { raw: frame.bytes, at, sender, zone, format }, frame.truncated);
         };
         match bytes {
             Some(bytes) => framer.feed(bytes, &mut sink),

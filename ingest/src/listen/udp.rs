@@ -18,12 +18,12 @@ use socket2::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::{AllowList, bind, local_address};
-use crate::{Error, LocalAddress};
 use crate::batcher::{Batcher, EVENT_OVERHEAD_BYTES};
 use crate::budget::Budget;
 use crate::flow::FlowDecoder;
 use crate::metrics::{Counts, Dropped, Input};
 use crate::parse::{Format, Received, Sender};
+use crate::{Error, LocalAddress};
 
 /// Datagrams taken by one system call; with more the gain per datagram is lost in the noise.
 const DATAGRAMS_MAX: usize = 64;
@@ -301,7 +301,8 @@ mod tests {
         let lost = listener.batcher.sources.list().iter().map(|row| row.lost_total).sum::<u64>();
         assert_eq!(lost, 150);
         let text = registry.render();
-        let line = "keng_ingest_events_dropped_total{input=\"syslog_udp\",reason=\"sender_share\"} 150";
+        let line =
+            "keng_ingest_events_dropped_total{input=\"syslog_udp\",reason=\"sender_share\"} 150";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("keng_ingest_events_in_flight{input=\"syslog_udp\"} 50"), "{text}");
     }

@@ -21,6 +21,10 @@ fn parse(format: Format, raw: &[u8]) -> (Outcome, serde_json::Value) {
     (outcome, serde_json::from_str(&json).unwrap())
 }
 
+fn parsed(format: &'static str) -> Outcome {
+    Outcome { format, failure: None }
+}
+
 fn tags(event: &serde_json::Value) -> Vec<&str> {
     event["tags"].as_array().into_iter().flatten().filter_map(|tag| tag.as_str()).collect()
 }
@@ -29,7 +33,7 @@ fn tags(event: &serde_json::Value) -> Vec<&str> {
 fn a_syslog_record_has_its_header_in_ecs() {
     let raw = b"<13>1 2026-11-22T09:59:59.5Z h1 app 812 ID7 [a@1 k=\"v\"] hello";
     let (outcome, event) = parse(Format::Syslog, raw);
-    assert_eq!(outcome, Outcome::parsed("rfc5424"));
+    assert_eq!(outcome, parsed("rfc5424"));
     insta::assert_json_snapshot!(event);
 }
 
@@ -73,8 +77,8 @@ fn a_time_ahead_is_replaced_and_kept_aside() {
 
 #[test]
 fn auto_tells_json_syslog_and_lines_apart() {
-    assert_eq!(parse(Format::Auto, b"{\"a\":1}").0, Outcome::parsed("json"));
-    assert_eq!(parse(Format::Auto, b"Nov 22 09:59:59 h app: x").0, Outcome::parsed("rfc3164"));
+    assert_eq!(parse(Format::Auto, b"{\"a\":1}").0, parsed("json"));
+    assert_eq!(parse(Format::Auto, b"Nov 22 09:59:59 h app: x").0, parsed("rfc3164"));
     assert_eq!(parse(Format::Auto, b"hello").0, Outcome::kept_raw("raw", "no_header"));
     let (outcome, event) = parse(Format::Auto, b"{\"a\":");
     assert_eq!(outcome, Outcome::kept_raw("json", "malformed_json"));
@@ -88,12 +92,12 @@ fn json_inside_syslog_is_read() {
         b"<13>Nov 22 09:59:59 h app: @cee: {\"vendor\":{\"level\":\"high\"}}",
     ] {
         let (outcome, event) = parse(Format::Auto, record);
-        assert_eq!(outcome, Outcome::parsed("rfc3164"));
+        assert_eq!(outcome, parsed("rfc3164"));
         assert_eq!(event["host"]["name"], "h", "{event}");
         assert_eq!(event["event"]["original"], std::str::from_utf8(record).unwrap());
     }
     let (outcome, event) = parse(Format::Auto, b"<13>Nov 22 09:59:59 h app: {not json}");
-    assert_eq!((outcome, &event["message"]), (Outcome::parsed("rfc3164"), &"{not json}".into()));
+    assert_eq!((outcome, &event["message"]), (parsed("rfc3164"), &"{not json}".into()));
 }
 
 #[test]

@@ -50,11 +50,15 @@ pub(super) fn read<'a>(mut scan: Scan<'a>, header: &mut Header<'a>) {
     header.text = scan.rest().trim_start_matches(' ');
 }
 
-/// `29: host: *Apr 29 13:58:40.411: `, every part of it optional. The time may be one since the
+/// `29: host: *Apr 29 13:58:40.411: `, every part of it optional (NX-OS writes the colon even
+/// without a number: `: 2020 Oct 14 10:11:12 EDT: `). The time may be one since the
 /// start of the device, which is no stamp (`1w2d: `, `00:01:01: `).
 fn cisco<'a>(scan: &mut Scan<'a>, header: &mut Header<'a>) {
     let mut ahead = *scan;
     let sequence = sequence(&mut ahead);
+    if sequence.is_none() && ahead.eat(b':') {
+        ahead.eat_spaces();
+    }
     let mut host = None;
     let mut timed = cisco_time(&mut ahead, header);
     if !timed {
@@ -176,6 +180,10 @@ fn tag<'a>(scan: &mut Scan<'a>, header: &mut Header<'a>) {
     let end = memchr3(b' ', b':', b'[', rest.as_bytes()).unwrap_or(rest.len());
     let Some(name) = rest.get(..end).filter(|name| is_tag(name)) else { return };
     ahead.skip(end);
+    let name = second_word(rest, end).map_or(name, |longer| {
+        ahead.skip(longer.len() - name.len());
+        longer
+    });
     match ahead.peek() {
         Some(b'[') => {
             let Some(procid) = bracketed(&mut ahead) else { return };
@@ -193,6 +201,18 @@ fn tag<'a>(scan: &mut Scan<'a>, header: &mut Header<'a>) {
     }
     header.appname = Some(name);
     *scan = ahead;
+}
+
+/// A program of two words, as desktops have them: `Microsoft Word[14463]: `. Only a process id and
+/// a colon after it tell it from a message.
+fn second_word(rest: &str, end: usize) -> Option<&str> {
+    let second = rest.get(end..)?.strip_prefix(' ')?;
+    let bracket = memchr3(b' ', b':', b'[', second.as_bytes())?;
+    let (word, id) = second.split_at_checked(bracket)?;
+    let (id, _) = id.strip_prefix('[')?.split_once("]:")?;
+    let whole = rest.get(..end + 1 + bracket)?;
+    let is_program = whole.starts_with(|c: char| c.is_ascii_alphanumeric()) && is_tag(word);
+    (is_program && !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())).then_some(whole)
 }
 
 fn is_tag(name: &str) -> bool {

@@ -3,6 +3,7 @@
 
 use super::scan::Scan;
 use super::{Defects, Header, sd, stamp};
+use crate::time::Stamp;
 
 /// Reads what follows `<PRI>`. False, with nothing read, if this is no RFC 5424 header.
 pub(super) fn read<'a>(mut scan: Scan<'a>, header: &mut Header<'a>) -> bool {
@@ -29,6 +30,11 @@ pub(super) fn read<'a>(mut scan: Scan<'a>, header: &mut Header<'a>) -> bool {
         header.defects.add(Defects::MISSING_HOSTNAME);
     }
     header.appname = value(&mut scan);
+    if matches!(stamp, Some(Stamp::Unix { .. })) {
+        // Meraki's messages follow its own names for devices and kinds of event at once.
+        header.text = scan.rest().trim_start_matches(' ');
+        return true;
+    }
     header.procid = value(&mut scan);
     header.msgid = value(&mut scan);
     scan.eat(b' ');

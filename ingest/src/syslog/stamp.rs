@@ -47,8 +47,9 @@ pub(super) fn iso(scan: &mut Scan<'_>) -> Option<Stamp> {
     let offset = offset(&mut ahead).or_else(|| zone_name(&mut ahead));
     ahead.eat(b':');
     ends(&ahead)?;
+    let civil = civil(Some(year), month, day, (hour, minute, second), nanosecond, offset)?;
     *scan = ahead;
-    civil(Some(year), month, day, (hour, minute, second), nanosecond, offset).map(Stamp::Civil)
+    Some(Stamp::Civil(civil))
 }
 
 /// Seconds since 1970 with a fraction, as Meraki devices write them in place of an RFC 5424 stamp.

@@ -1,0 +1,114 @@
+//! How fast records become events on one core, beside `syslog_loose` on the same data.
+//!
+//! `cargo bench -p keng-ingest --bench parse`. The data are loghub's OpenSSH and Linux files with
+//! a PRI before each line, and the same as RFC 5424 with two elements of structured data; without
+//! those files a few lines of our own stand in for them. A row is the best of several rounds: what
+//! else runs on the machine only ever makes a round slower.
+
+#![allow(clippy::print_stdout, reason = "the result is what is printed")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use keng_event::{BatchBuilder, Clock, SystemClock, Timestamp};
+use keng_ingest::parse::{Format, Received, Sender, header, record};
+use syslog_loose::{Variant, parse_message_with_year};
+
+/// Rounds of each row.
+const ROUNDS: usize = 15;
+
+/// Events of a batch, about what fits 256 KiB.
+const BATCH_EVENTS: usize = 800;
+
+fn main() {
+    let lines = corpus();
+    let rfc3164: Vec<String> = lines.iter().map(|line| format!("<38>{line}")).collect();
+    let rfc5424: Vec<String> = lines.iter().map(|line| rfc5424(line)).collect();
+    println!("{:<34} {:>12} {:>10} {:>9}", "row", "events/s", "ns/event", "MB/s");
+    row("rfc3164 header, keng", &rfc3164, |line| {
+        black_box(header(black_box(line)));
+    });
+    row("rfc3164 header, syslog_loose", &rfc3164, |line| {
+        let loose = parse_message_with_year(black_box(line), |_| 2026, Variant::RFC3164);
+        black_box(loose);
+    });
+    row("rfc5424 header, keng", &rfc5424, |line| {
+        black_box(header(black_box(line)));
+    });
+    row("rfc5424 header, syslog_loose", &rfc5424, |line| {
+        let loose = parse_message_with_year(black_box(line), |_| 2026, Variant::RFC5424);
+        black_box(loose);
+    });
+    whole("rfc3164 record, keng", &rfc3164);
+    whole("rfc5424 record, keng", &rfc5424);
+}
+
+/// The whole way from bytes to a finished batch: header, dataset, all fields.
+fn whole(name: &str, lines: &[String]) {
+    let sender = Sender {
+        ip: Some([192, 0, 2, 1].into()),
+        port: Some(514),
+        transport: "udp",
+        tls_subject: None,
+    };
+    let at = Timestamp::from_seconds(1_795_341_600);
+    let mut builder = BatchBuilder::new();
+    row(name, lines, |line| {
+        let raw = line.as_bytes();
+        let zone = &TimeZone::UTC;
+        let received = Received { raw, at, sender: &sender, zone, format: Format::Syslog };
+        record(&received, &mut builder);
+        if builder.len() == BATCH_EVENTS {
+            black_box(std::mem::take(&mut builder).finish());
+        }
+    });
+}
+
+fn row(name: &str, lines: &[String], mut each: impl FnMut(&str)) {
+    let clock = SystemClock::default();
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let start = clock.elapsed();
+        lines.iter().for_each(|line| each(line));
+        best = best.min(clock.elapsed().saturating_sub(start));
+    }
+    let bytes: usize = lines.iter().map(String::len).sum();
+    let seconds = best.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "figures for a table")]
+    let (events, bytes) = (lines.len() as f64, bytes as f64);
+    println!(
+        "{name:<34} {:>12.0} {:>10.1} {:>9.1}",
+        events / seconds,
+        seconds * 1e9 / events,
+        bytes / seconds / 1e6
+    );
+}
+
+fn corpus() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/loghub");
+    let mut lines = Vec::new();
+    for name in ["OpenSSH_2k.log", "Linux_2k.log"] {
+        let bytes = std::fs::read(folder.join(name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        lines.extend(text.lines().map(|line| line.trim_end().to_owned()));
+    }
+    if lines.is_empty() {
+        println!("the loghub files are not here; a few lines of our own instead");
+        let line = "Oct 11 22:14:15 web1 sshd[812]: Failed password for root from 203.0.113.7 port 4711 ssh2";
+        lines = vec![line.to_owned(); 4_000];
+    }
+    lines
+}
+
+fn rfc5424(line: &str) -> String {
+    let text = line.get(16..).unwrap_or(line);
+    let (host, text) = text.split_once(' ').unwrap_or(("host", text));
+    let (program, text) = text.split_once(": ").unwrap_or(("app", text));
+    let program = program.split(['[', '(', ' ']).next().unwrap_or("app");
+    format!(
+        "<38>1 2026-11-22T09:59:59.123456Z {host} {program} 812 ID47 \
+         [origin@32473 ip=\"192.0.2.1\" software=\"app\"][meta@32473 sequenceId=\"29\"] {text}"
+    )
+}
