@@ -150,3 +150,60 @@ impl Drop for Refusal<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Input;
+    use keng_bus::faulty::Faulty;
+    use keng_bus::memory::MemoryBus;
+    use keng_event::{BatchBuilder, Timestamp};
+    use keng_metrics::Registry;
+
+    #[tokio::test]
+    async fn what_a_full_log_never_took_is_counted_and_gives_its_room_back() {
+        let now: keng_bus::Now = Arc::new(|| 0);
+        let memory = MemoryBus::new(&keng_bus::memory::Config::default(), &now);
+        let full: keng_bus::faulty::BeforePublish =
+            Arc::new(|topic, _| Some(keng_bus::Error::Full { topic, bytes: 1, bytes_max: 1 }));
+        let registry = Registry::new();
+        let appender = Appender {
+            bus: Arc::new(Faulty::new(Arc::new(memory), full)),
+            encode: Arc::new(|batch| {
+                let count = u32::try_from(batch.len()).unwrap();
+                vec![Record { key: Default::default(), value: batch.encode().into(), count }]
+            }),
+            datagrams: Arc::new(Budget::new(1_000)),
+            metrics: Arc::new(IngestMetrics::new(&registry)),
+            refused: Arc::default(),
+            closed: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            give_up: CancellationToken::new(),
+        };
+        let sender = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!(appender.datagrams.take(sender, 400), Ok(()));
+        let mut builder = BatchBuilder::new();
+        builder.event(Timestamp::EPOCH, Timestamp::EPOCH).finish();
+        let (mut counts, held) = (Counts::default(), vec![(sender, 400)]);
+        counts.add(Input::SyslogUdp, 1);
+        appender.metrics.received(Input::SyslogUdp, 1, 10);
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let (done, lost) = oneshot::channel();
+        let held = Held { permit: None, datagrams: held };
+        queue.send(Closed { batch: builder.finish(), counts, held, done: Some(done) }).unwrap();
+        // What was handed over before the end is dealt with after it.
+        drop(queue);
+        appender.give_up.cancel();
+        appender.run(receiver).await;
+        assert_eq!(lost.await, Ok(Err(Lost(Dropped::Shutdown))));
+        assert!(appender.datagrams.fill() < 0.01);
+        assert_eq!(appender.refused.load(Ordering::Relaxed), 0);
+        let text = registry.render();
+        for line in [
+            "keng_ingest_events_dropped_total{input=\"syslog_udp\",reason=\"shutdown\"} 1",
+            "keng_ingest_events_in_flight{input=\"syslog_udp\"} 0",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

@@ -85,6 +85,8 @@ pub(crate) enum Dropped {
 }
 
 impl Dropped {
+    const ALL: [Self; 4] = [Self::BufferFull, Self::SenderShare, Self::Bus, Self::Shutdown];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::BufferFull => "buffer_full",
@@ -136,7 +138,7 @@ impl IngestMetrics {
         let (skew_name, skew_help) = help::SKEW;
         let (duration_name, duration_help) = help::PARSE_DURATION;
         let (overflow_name, overflow_help) = help::SOURCES_OVERFLOW;
-        Self {
+        let metrics = Self {
             received: each(help::RECEIVED.0, help::RECEIVED.1),
             received_bytes: each(help::RECEIVED_BYTES.0, help::RECEIVED_BYTES.1),
             appended: each(help::APPENDED.0, help::APPENDED.1),
@@ -161,6 +163,20 @@ impl IngestMetrics {
             source_silence_threshold: gauges(help::SOURCE_SILENCE_THRESHOLD, "source"),
             sources: gauges(help::SOURCES, "state"),
             sources_overflow: registry.counter(overflow_name, overflow_help),
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A counter of losses that is absent until the first loss hides that loss from `rate()`.
+    fn begin_at_zero(&self) {
+        for input in Input::ALL {
+            for reason in Dropped::ALL {
+                self.dropped.with(&[input.as_str(), reason.as_str()]).inc_by(0);
+            }
+        }
+        for input in [Input::SyslogUdp, Input::Flow] {
+            self.kernel_dropped(input, 0);
         }
     }
 

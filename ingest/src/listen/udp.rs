@@ -281,7 +281,8 @@ mod tests {
             received += drain(&mut listener);
         }
         let text = registry.render();
-        let line = text.lines().find(|line| line.starts_with("keng_ingest_kernel_drops_total{"));
+        let series = "keng_ingest_kernel_drops_total{input=\"syslog_udp\"}";
+        let line = text.lines().find(|line| line.starts_with(series));
         let dropped: usize = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
         assert!(dropped > 0);
         assert_eq!(received + dropped, 1_002);

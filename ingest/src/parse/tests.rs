@@ -101,6 +101,15 @@ fn json_inside_syslog_is_read() {
 }
 
 #[test]
+fn a_record_above_the_limit_is_cut_and_tagged() {
+    let raw = [&b"<13>Nov 22 09:59:59 h app: "[..], &vec![b'x'; limits::EVENT_BYTES_MAX]].concat();
+    let (_, event) = parse(Format::Syslog, &raw);
+    assert_eq!(tags(&event), ["truncated"]);
+    assert_eq!(event["event"]["original"].as_str().unwrap().len(), limits::EVENT_BYTES_MAX);
+    assert_eq!(event["host"]["name"], "h");
+}
+
+#[test]
 fn strict_json_leaves_the_batch_as_it_was() {
     let sender = Sender::default();
     let at = Timestamp::EPOCH;

@@ -1,6 +1,6 @@
 //! Real sockets on the loopback, a bus in memory.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -329,6 +329,24 @@ async fn strangers_and_connections_beyond_the_limit_are_refused_and_counted() {
     };
     tokio::time::timeout(PATIENCE, refused).await.unwrap();
     assert_eq!(total(&node.registry, "keng_ingest_events_received_total", ""), 0);
+    node.ingest.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_is_closed_and_what_it_sent_is_kept() {
+    let hasty = SyslogConfig {
+        idle_timeout: keng_event::Span::from_millis(20),
+        ..syslog(&[Transport::Tcp])
+    };
+    let node = node(Config { syslog: vec![hasty], ..config(&[]) }, memory()).await;
+    let mut stream = TcpStream::connect(node.address("syslog_tcp")).unwrap();
+    stream.write_all(b"90 <38>Nov 22 10:00:00 web1 app: the rest never comes").unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let end = tokio::task::spawn_blocking(move || stream.read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(end, Ok(0)), "{end:?}");
+    node.until(1).await;
+    assert_eq!(node.texts("message").await, ["the rest never comes"]);
+    assert_eq!(node.texts("tags").await, ["truncated"]);
     node.ingest.drain().await;
 }
 
