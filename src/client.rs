@@ -67,7 +67,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<T> {
         self.json(self.http.post(format!("{}{path}", self.base)).json(body)).await
     }
 
@@ -88,19 +92,26 @@ impl Client {
         self.send(request.header("accept", "text/event-stream")).await
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> anyhow::Result<T> {
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> anyhow::Result<T> {
         let answer = self.send(request.timeout(Duration::from_secs(120))).await?;
         let body = answer.bytes().await.context("reading the node's answer")?;
         serde_json::from_slice(&body).context("the node's answer is not what was expected")
     }
 
-    async fn send(&self, mut request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+    async fn send(
+        &self,
+        mut request: reqwest::RequestBuilder,
+    ) -> anyhow::Result<reqwest::Response> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         let answer = request.send().await.map_err(|error| {
-            let reason = std::error::Error::source(&error).map_or(String::new(), |s| format!(": {s}"));
-            Failure::new(
+            let reason =
+                std::error::Error::source(&error).map_or(String::new(), |s| format!(": {s}"));
+            Failure::error(
                 Exit::Unavailable,
                 format!("no answer from {}{reason}: is `keng run` running there?", self.base),
             )
@@ -129,7 +140,12 @@ fn refusal(status: u16, problem: &Value) -> anyhow::Error {
         400 | 404 | 409 | 413 | 422 => Exit::Invalid,
         _ => Exit::Unavailable,
     };
-    Failure::new(exit, message)
+    Failure::error(exit, message)
+}
+
+/// The part of an answer that a JSON pointer (RFC 6901) names; null where there is none.
+pub(crate) fn part<'v>(answer: &'v Value, pointer: &str) -> &'v Value {
+    answer.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// The first line of a token file.
@@ -137,8 +153,8 @@ fn refusal(status: u16, problem: &Value) -> anyhow::Error {
 /// # Errors
 /// When it cannot be read or is empty.
 pub(crate) fn token_from(path: &Path) -> anyhow::Result<String> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("reading token {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("reading token {}", path.display()))?;
     let token = text.lines().next().unwrap_or_default().trim();
     anyhow::ensure!(!token.is_empty(), "{} holds no token", path.display());
     Ok(token.to_owned())

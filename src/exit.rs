@@ -39,7 +39,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// An error that ends the command with `exit`.
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn error(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         Self { exit, message: message.into() }.into()
     }
 }

@@ -52,7 +52,8 @@ pub(crate) enum Role {
 
 impl Role {
     /// All of them: one node alone.
-    pub(crate) const ALL: [Self; 5] = [Self::Ingest, Self::Rules, Self::Index, Self::Alert, Self::Api];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Ingest, Self::Rules, Self::Index, Self::Alert, Self::Api];
 }
 
 impl std::fmt::Display for Role {

@@ -142,12 +142,15 @@ impl Reading {
     ) -> anyhow::Result<Vec<Record>> {
         let name = stage.name();
         match delivery {
-            Delivery::Records(records) => {
-                tokio::task::block_in_place(|| stage.handle(&records))
-                    .with_context(|| format!("stage {name}: dealing with records"))
-            }
+            Delivery::Records(records) => tokio::task::block_in_place(|| stage.handle(&records))
+                .with_context(|| format!("stage {name}: dealing with records")),
             Delivery::Assigned { from, generation } => {
-                tracing::info!(stage = name, partition = from.partition, offset = from.offset, "reading");
+                tracing::info!(
+                    stage = name,
+                    partition = from.partition,
+                    offset = from.offset,
+                    "reading"
+                );
                 self.generations.insert(from.partition, generation);
                 Ok(Vec::new())
             }

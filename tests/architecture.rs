@@ -20,7 +20,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "keng",
         &[
-            "event", "metrics", "bus", "ingest", "rules-engine", "indexer", "alerting", "api",
+            "event",
+            "metrics",
+            "bus",
+            "ingest",
+            "rules-engine",
+            "indexer",
+            "alerting",
+            "api",
             "config",
         ],
     ),

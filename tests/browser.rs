@@ -143,8 +143,9 @@ async fn an_analyst_finds_an_event_and_takes_an_alert() {
     browser.fill("query", "event.outcome:failure user.name:root").await;
     browser.click("run").await;
     browser.find("histogram").await;
-    browser.click("hit-open").await;
-    browser.find("as-fields").await;
+    browser.click("hit").await;
+    browser.find("hit-open").await;
+    browser.click("as-fields").await;
     browser.click("include").await;
 
     browser.fill("query", "user.name:(root").await;

@@ -13,8 +13,15 @@ fn parse_gives_one_event_per_line_in_order() {
     let input = "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8\n\
                  not syslog at all\n\
                  <165>1 2026-10-11T22:14:15.003+07:00 đà-nẵng evntslog - ID47 - xin chào\n";
-    let arguments =
-        ["parse", "--sender", "192.0.2.1", "--received", "2026-11-22T10:00:00Z", "--tz", "Asia/Ho_Chi_Minh"];
+    let arguments = [
+        "parse",
+        "--sender",
+        "192.0.2.1",
+        "--received",
+        "2026-11-22T10:00:00Z",
+        "--tz",
+        "Asia/Ho_Chi_Minh",
+    ];
     let output = keng_with(&arguments, input.as_bytes());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let events: Vec<Value> = text(&output.stdout)

@@ -63,8 +63,7 @@ async fn the_road_over_kafka_finds_and_recognises_the_same() {
         receiver.url()
     );
     let mut node = Node::start(&(broker.config() + &channel)).await;
-    let summary =
-        node.replay(&log, &format!("tcp://{}", node.syslog("tcp")), &["--shift-to-now"]);
+    let summary = node.replay(&log, &format!("tcp://{}", node.syslog("tcp")), &["--shift-to-now"]);
     assert_eq!(summary["sent"], 2_000);
     crate::end_to_end::holds_the_sample(&node).await;
     eventually("a delivered alert", || async { (!receiver.calls().is_empty()).then_some(()) })

@@ -136,8 +136,7 @@ async fn every_panel_of_the_dashboard_has_data_under_load() {
         if MAY_BE_EMPTY.contains(&title.as_str()) {
             continue;
         }
-        let encoded: String =
-            query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let url = format!("http://127.0.0.1:{port}/api/v1/query?query={encoded}");
         eventually(&format!("data in panel '{title}': {query}"), || async {
             // Traffic goes on, so that rates have something to show.

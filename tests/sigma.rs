@@ -86,5 +86,11 @@ fn every_regression_event_fires_its_rule() {
             misses.push(format!("{wanted} {}: {} of {least}", case["title"], matched[wanted]));
         }
     }
-    assert!(misses.is_empty(), "{} of {} missed:\n{}", misses.len(), cases.len(), misses.join("\n"));
+    assert!(
+        misses.is_empty(),
+        "{} of {} missed:\n{}",
+        misses.len(),
+        cases.len(),
+        misses.join("\n")
+    );
 }

@@ -58,7 +58,7 @@ impl Metrics {
         let gauge = |name, help, labels| registry.gauge_family(name, help, labels);
         let histogram =
             |name, help, labels, buckets| registry.histogram_family(name, help, labels, buckets);
-        Self {
+        let metrics = Self {
             created: counter("keng_alerts_created_total", "Alerts opened.", &["severity"]),
             deduplicated: counter(
                 "keng_alerts_deduplicated_total",
@@ -145,6 +145,22 @@ impl Metrics {
             ),
             store_size: registry
                 .gauge("keng_store_size_bytes", "Bytes of the operational store on disk."),
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A series that is absent until its first event hides that event from `rate()`.
+    fn begin_at_zero(&self) {
+        for severity in Severity::ALL.map(Severity::as_str) {
+            for family in [&self.created, &self.deduplicated, &self.reopened] {
+                family.with(&[severity]).inc_by(0);
+            }
+            let families =
+                [&self.time_to_acknowledge, &self.time_to_close, &self.event_to_alert];
+            for family in families {
+                drop(family.with(&[severity]));
+            }
         }
     }
 }

@@ -119,9 +119,8 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Problems> {
     let Some(path) = path.map(Path::to_owned).or_else(found) else {
         return Ok(Settings::default());
     };
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Problems::one(&path, None, format!("cannot be read: {error}"))
-    })?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Problems::one(&path, None, format!("cannot be read: {error}")))?;
     let mut settings = parse(&path, &text)?;
     settings.anchor(path.parent().unwrap_or(Path::new("")));
     match settings.check() {
@@ -150,7 +149,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, Problems> {
         // looked at before, ends the search.
         let blanked = line.and_then(|line| without_line(&left, line));
         match blanked {
-            Some(next) if problems.len() < PROBLEMS_MAX && toml::from_str::<toml::Table>(&next).is_ok() => {
+            Some(next)
+                if problems.len() < PROBLEMS_MAX
+                    && toml::from_str::<toml::Table>(&next).is_ok() =>
+            {
                 left = next;
             }
             _ => return Err(problems),

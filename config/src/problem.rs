@@ -26,7 +26,8 @@ impl Problems {
     }
 
     pub(crate) fn of(file: &Path, messages: Vec<String>) -> Self {
-        let problem = |message| Problem { file: file.to_owned(), line: None, message, remedy: None };
+        let problem =
+            |message| Problem { file: file.to_owned(), line: None, message, remedy: None };
         Self(messages.into_iter().map(problem).collect())
     }
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::tail::percent_encode;
-use crate::client::{Client, Remote};
+use crate::client::{Client, Remote, part};
 use crate::exit::Exit;
 use crate::output;
 
@@ -87,7 +87,8 @@ pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
             return list(&client, people, state, severity, limit).await;
         }
         Action::Show { id } => {
-            let alert: Value = client.get(&format!("/api/v1/alerts/{}", percent_encode(&id))).await?;
+            let alert: Value =
+                client.get(&format!("/api/v1/alerts/{}", percent_encode(&id))).await?;
             return show(&alert, people);
         }
         Action::Ack { id, note } => (id, "ack", json!({"note": note})),
@@ -101,7 +102,7 @@ pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
     let path = format!("/api/v1/alerts/{}/{verb}", percent_encode(&id));
     let alert: Value = client.post(&path, &body).await?;
     if people {
-        let state = alert["state"].as_str().unwrap_or_default();
+        let state = part(&alert, "/state").as_str().unwrap_or_default();
         output::line(&format!("{id}: {state}"))?;
     } else {
         output::json_line(&alert)?;
@@ -130,7 +131,7 @@ async fn list(
         }
     }
     let answer: Value = client.get(&path).await?;
-    let alerts = answer["alerts"].as_array().cloned().unwrap_or_default();
+    let alerts = part(&answer, "/alerts").as_array().cloned().unwrap_or_default();
     if !people {
         alerts.iter().try_for_each(output::json_line)?;
         return Ok(Exit::Fine);
@@ -139,14 +140,14 @@ async fn list(
         output::note("no alerts");
         return Ok(Exit::Fine);
     }
-    let text = |alert: &Value, name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+    let text = |alert: &Value, name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let rows: Vec<Vec<String>> = alerts
         .iter()
         .map(|alert| {
             vec![
                 text(alert, "severity"),
                 text(alert, "state"),
-                alert["count"].to_string(),
+                part(alert, "/count").to_string(),
                 text(alert, "last_at"),
                 text(alert, "id"),
                 format!("{}  {}", text(alert, "title"), group(alert)),
@@ -158,7 +159,7 @@ async fn list(
 }
 
 fn group(alert: &Value) -> String {
-    let pairs = alert["group"].as_object().into_iter().flatten();
+    let pairs = part(alert, "/group").as_object().into_iter().flatten();
     pairs
         .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
         .collect::<Vec<_>>()

@@ -214,6 +214,7 @@ fn measure_sync(data: &Path) -> std::io::Result<Duration> {
 fn disk_space(data: &Path) -> Finding {
     let free = crate::node::disk::free_bytes(data);
     let found = free.map(|bytes| (bytes, format!("{} GiB free", bytes >> 30)));
-    let remedy = "a full log refuses input: add disk, or lower `[index] disk_max` and `[bus] size_max`";
+    let remedy =
+        "a full log refuses input: add disk, or lower `[index] disk_max` and `[bus] size_max`";
     judged("disk space", found, DISK_WANTED, remedy)
 }

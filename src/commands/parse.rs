@@ -42,17 +42,16 @@ pub(crate) fn run(arguments: &Parse) -> anyhow::Result<Exit> {
     let at = match &arguments.received {
         None => SystemClock::default().now(),
         Some(text) => Timestamp::parse_rfc3339(text).ok_or_else(|| {
-            Failure::new(Exit::Invalid, format!("--received '{text}' is not an RFC 3339 time"))
+            Failure::error(Exit::Invalid, format!("--received '{text}' is not an RFC 3339 time"))
         })?,
     };
     let zone = TimeZone::get(&arguments.tz).map_err(|_| {
-        Failure::new(Exit::Invalid, format!("--tz '{}' is not a time zone", arguments.tz))
+        Failure::error(Exit::Invalid, format!("--tz '{}' is not a time zone", arguments.tz))
     })?;
     let sender = Sender { ip: arguments.sender, transport: "file", ..Sender::default() };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut each = |raw: &[u8]| {
-        let received =
-            Received { raw, at, sender: &sender, zone: &zone, format: arguments.format };
+        let received = Received { raw, at, sender: &sender, zone: &zone, format: arguments.format };
         let mut builder = BatchBuilder::new();
         record(&received, &mut builder);
         let batch = builder.finish();
@@ -90,8 +89,7 @@ fn each_line(
         let mut ended = false;
         let mut read_any = false;
         while !ended {
-            let buffer =
-                input.fill_buf().with_context(|| format!("reading {}", path.display()))?;
+            let buffer = input.fill_buf().with_context(|| format!("reading {}", path.display()))?;
             if buffer.is_empty() {
                 break;
             }

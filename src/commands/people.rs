@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::tail::percent_encode;
-use crate::client::Remote;
+use crate::client::{Remote, part};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -95,11 +95,15 @@ pub(crate) async fn user(arguments: User) -> anyhow::Result<Exit> {
             let password = read_password()?;
             let body = json!({"name": name, "role": role, "password": password});
             let made: Value = client.post("/api/v1/users", &body).await?;
-            if people { output::line(&format!("{name} may sign in now"))? } else { output::json_line(&made)? }
+            if people {
+                output::line(&format!("{name} may sign in now"))?
+            } else {
+                output::json_line(&made)?
+            }
         }
         UserAction::List => {
             let answer: Value = client.get("/api/v1/users").await?;
-            print_list(&answer["users"], people, &["name", "role", "disabled", "last_login_at"])?;
+            print_list(part(&answer, "/users"), people, &["name", "role", "disabled", "last_login_at"])?;
         }
         UserAction::Disable { name } => {
             let path = format!("/api/v1/users/{}/disable", percent_encode(&name));
@@ -131,7 +135,7 @@ pub(crate) async fn token(arguments: Token) -> anyhow::Result<Exit> {
             }
             let made: Value = client.post("/api/v1/tokens", &body).await?;
             if people {
-                output::line(made["secret"].as_str().unwrap_or_default())?;
+                output::line(part(&made, "/secret").as_str().unwrap_or_default())?;
                 output::note("keep it now: it is not shown again");
             } else {
                 output::json_line(&made)?;
@@ -140,7 +144,7 @@ pub(crate) async fn token(arguments: Token) -> anyhow::Result<Exit> {
         TokenAction::List => {
             let answer: Value = client.get("/api/v1/tokens").await?;
             let columns = ["id", "name", "role", "created_at", "expires_at", "used_at"];
-            print_list(&answer["tokens"], people, &columns)?;
+            print_list(part(&answer, "/tokens"), people, &columns)?;
         }
         TokenAction::Revoke { id } => {
             client.delete(&format!("/api/v1/tokens/{}", percent_encode(&id))).await?;
@@ -155,10 +159,10 @@ fn print_list(list: &Value, people: bool, columns: &[&str]) -> anyhow::Result<()
     if !people {
         return rows.iter().try_for_each(output::json_line);
     }
-    let cell = |row: &Value, column: &&str| match &row[*column] {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let cell = |row: &Value, column: &&str| match row.get(*column) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     };
     let cells: Vec<Vec<String>> =
         rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect();
@@ -177,7 +181,7 @@ fn read_password() -> anyhow::Result<String> {
     std::io::stdin().lock().read_line(&mut line).context("reading the password")?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        return Err(Failure::new(Exit::Invalid, "no password on standard input"));
+        return Err(Failure::error(Exit::Invalid, "no password on standard input"));
     }
     Ok(password.to_owned())
 }

@@ -133,7 +133,9 @@ fn progress_bar(total: u64) -> ProgressBar {
     }
     let style = "{bar:30} {human_pos}/{human_len} lines  {per_sec}  {eta}";
     let bar = ProgressBar::new(total);
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     bar
 }
 
@@ -155,7 +157,8 @@ async fn send_all(
         .await?;
         let (lines, progress, bar) = (Arc::clone(lines), Arc::clone(progress), bar.clone());
         let (rate, clock) = (arguments.rate, *clock);
-        connections.spawn(async move { feed(sender, &lines, total, rate, &progress, &bar, clock).await });
+        connections
+            .spawn(async move { feed(sender, &lines, total, rate, &progress, &bar, clock).await });
     }
     let stop = Arc::clone(progress);
     let interrupt = tokio::spawn(async move {

@@ -31,7 +31,7 @@ pub(crate) struct Run {
 /// When the configuration is invalid or a part of the node fails for good.
 pub(crate) async fn run(arguments: Run) -> anyhow::Result<Exit> {
     let settings = keng_config::load(arguments.config.as_deref())
-        .map_err(|problems| Failure::new(Exit::Invalid, problems.to_string()))?;
+        .map_err(|problems| Failure::error(Exit::Invalid, problems.to_string()))?;
     telemetry::start(&settings.node.log)?;
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::client::Remote;
+use crate::client::{Remote, part};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -61,25 +61,23 @@ pub(crate) async fn run(arguments: Search) -> anyhow::Result<Exit> {
     let mut left = if arguments.count { 0 } else { arguments.limit };
     let mut cursor = Value::Null;
     loop {
-        let mut body = json!({"query": arguments.query, "limit": left.min(PAGE), "sort": sort});
-        for (name, value) in [("from", &arguments.from), ("to", &arguments.to)] {
-            if let Some(value) = value {
-                body[name] = json!(value);
-            }
-        }
-        if cursor.is_string() {
-            body["cursor"] = cursor;
+        let mut body = json!({
+            "query": arguments.query, "limit": left.min(PAGE), "sort": sort,
+            "from": arguments.from, "to": arguments.to, "cursor": cursor,
+        });
+        if let Some(body) = body.as_object_mut() {
+            body.retain(|_, value| !value.is_null());
         }
         let answer: Value = client
             .post("/api/v1/search", &body)
             .await
             .map_err(|error| point_at(&arguments.query, error))?;
-        let hits = answer["hits"].as_array().cloned().unwrap_or_default();
+        let hits = part(&answer, "/hits").as_array().cloned().unwrap_or_default();
         for hit in &hits {
             if people { print_hit(hit)? } else { output::json_line(hit)? }
         }
         left = left.saturating_sub(hits.len() as u64);
-        cursor = answer["cursor"].clone();
+        cursor = part(&answer, "/cursor").clone();
         if left == 0 || hits.is_empty() || !cursor.is_string() {
             return conclude(&arguments, &answer);
         }
@@ -87,20 +85,20 @@ pub(crate) async fn run(arguments: Search) -> anyhow::Result<Exit> {
 }
 
 fn conclude(arguments: &Search, answer: &Value) -> anyhow::Result<Exit> {
-    for warning in answer["warnings"].as_array().into_iter().flatten() {
-        output::note(&format!("warning: {}", warning["message"].as_str().unwrap_or_default()));
-        if let Some(hint) = warning["hint"].as_str() {
+    for warning in part(answer, "/warnings").as_array().into_iter().flatten() {
+        output::note(&format!("warning: {}", part(warning, "/message").as_str().unwrap_or_default()));
+        if let Some(hint) = part(warning, "/hint").as_str() {
             output::note(&format!("  hint: {hint}"));
         }
     }
-    let total = answer["total"]["value"].as_u64().unwrap_or_default();
-    let more = if answer["total"]["relation"] == "gte" { "at least " } else { "" };
+    let total = part(answer, "/total/value").as_u64().unwrap_or_default();
+    let more = if part(answer, "/total/relation") == "gte" { "at least " } else { "" };
     if arguments.count {
         output::line(&total.to_string())?;
     } else {
-        output::note(&format!("{more}{total} events match, {} ms", answer["took_ms"]));
+        output::note(&format!("{more}{total} events match, {} ms", part(answer, "/took_ms")));
     }
-    match (answer["complete"] == json!(false), total == 0 && arguments.fail_empty) {
+    match (part(answer, "/complete") == &json!(false), total == 0 && arguments.fail_empty) {
         (true, _) => Ok(Exit::Partial),
         (false, true) => Ok(Exit::Finding),
         (false, false) => Ok(Exit::Fine),
@@ -121,7 +119,7 @@ fn print_hit(hit: &Value) -> anyhow::Result<()> {
 fn point_at(query: &str, error: anyhow::Error) -> anyhow::Error {
     let exit = crate::exit::exit_of(&error);
     match exit {
-        Exit::Invalid => Failure::new(exit, format!("{error}\n  query: {query}")),
+        Exit::Invalid => Failure::error(exit, format!("{error}\n  query: {query}")),
         _ => error,
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
-use crate::client::Remote;
+use crate::client::{Remote, part};
 use crate::exit::Exit;
 use crate::output;
 
@@ -58,7 +58,7 @@ fn print(message: &str) -> anyhow::Result<bool> {
         None | Some("event" | "message") => output::line(data).map(|()| true),
         Some("missed") => {
             let missed: Value = serde_json::from_str(data).unwrap_or_default();
-            output::note(&format!("missed {} events: this reader is too slow", missed["missed"]));
+            output::note(&format!("missed {} events: this reader is too slow", part(&missed, "/missed")));
             Ok(false)
         }
         Some(_) => Ok(false),

@@ -29,9 +29,7 @@ pub(super) struct Opened {
 
 /// Which groups must have read something before it may be deleted.
 fn required(roles: &[Role]) -> Vec<(Topic, Group)> {
-    let group = |role, topic, name: &str| {
-        roles.contains(&role).then(|| (topic, Group::from(name)))
-    };
+    let group = |role, topic, name: &str| roles.contains(&role).then(|| (topic, Group::from(name)));
     [
         group(Role::Rules, Topic::Events, "rules"),
         group(Role::Index, Topic::Events, "index"),
@@ -78,12 +76,7 @@ pub(super) async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Open
 impl Opened {
     /// What a stage's loop needs.
     pub(super) fn road(&self, out: Topic, stop: &CancellationToken) -> Road {
-        Road {
-            bus: Arc::clone(&self.bus),
-            clock: Arc::clone(&self.clock),
-            out,
-            stop: stop.clone(),
-        }
+        Road { bus: Arc::clone(&self.bus), clock: Arc::clone(&self.clock), out, stop: stop.clone() }
     }
 }
 

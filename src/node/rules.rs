@@ -12,8 +12,7 @@ use super::Ground;
 /// The rules that the settings name. Problems are told, and sound rules run: at the start half a
 /// watch is better than none.
 pub(super) fn load(settings: &Settings) -> CurrentRules {
-    let Loaded { rules, problems } =
-        load_rules(&settings.rules.paths, keng_ingest::dataset::all());
+    let Loaded { rules, problems } = load_rules(&settings.rules.paths, keng_ingest::dataset::all());
     for problem in &problems {
         tracing::error!(%problem, "rule not loaded");
     }
@@ -61,8 +60,7 @@ pub(super) fn reload(ground: &Ground, rules: &watch::Sender<CurrentRules>) -> Re
 
 fn read(path: Option<&std::path::Path>) -> Result<CurrentRules, String> {
     let settings = keng_config::load(path).map_err(|problems| problems.to_string())?;
-    let Loaded { rules, problems } =
-        load_rules(&settings.rules.paths, keng_ingest::dataset::all());
+    let Loaded { rules, problems } = load_rules(&settings.rules.paths, keng_ingest::dataset::all());
     if problems.is_empty() {
         return Ok(CurrentRules { rules: Arc::new(rules), problems: Arc::default() });
     }

@@ -40,11 +40,17 @@ pub(super) async fn put_up(parts: &Parts, http: Option<&str>) -> anyhow::Result<
     if let Some(http) = http {
         output::note(&format!("keng: look at {http}"));
         if let Some(link) = parts.desk.people().setup_link().await? {
-            output::note(&format!("keng: first person here: {http}/#/setup/{} (works once)", link.secret));
+            output::note(&format!(
+                "keng: first person here: {http}/#/setup/{} (works once)",
+                link.secret
+            ));
         }
     }
     let rules = parts.rules.borrow().rules.len();
-    output::note(&format!("keng: {rules} rules in force, data under {}", parts.ground.place.data.display()));
+    output::note(&format!(
+        "keng: {rules} rules in force, data under {}",
+        parts.ground.place.data.display()
+    ));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keng_bus::{Delivered, Delivery, Epoch, Position, Positions, Record, Topic};
 use keng_event::{Batch, Clock, Timestamp};
-use keng_indexer::{Error, Index};
+use keng_indexer::{Error, Index, Maintained};
 use tokio::sync::broadcast;
 
 use crate::codec::Codec;
@@ -68,12 +68,15 @@ fn keep(index: Index, clock: Arc<dyn Clock>) -> std::io::Result<Keeper> {
     let (stop, stopped) = channel();
     let (report, durable) = channel();
     let work = move || {
-        while stopped.recv_timeout(MAINTAIN_EVERY).is_err_and(|error| {
-            error == std::sync::mpsc::RecvTimeoutError::Timeout
-        }) {
+        while stopped
+            .recv_timeout(MAINTAIN_EVERY)
+            .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            let start = clock.elapsed();
             match index.maintain(clock.now()) {
-                Ok(done) if done.positions.is_empty() => {}
+                Ok(done) if done == Maintained::default() => {}
                 Ok(done) => {
+                    index.observe_commit(clock.elapsed().saturating_sub(start));
                     if report.send(done.positions).is_err() {
                         return;
                     }
@@ -127,7 +130,7 @@ impl Stage for IndexStage {
 
     fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>> {
         let Some(keeper) = &self.keeper else { return Ok(Vec::new()) };
-        let reported = keeper.durable.try_iter().last().unwrap_or_default();
+        let reported = keeper.durable.try_iter().filter(|some| !some.is_empty()).last().unwrap_or_default();
         if !force {
             return Ok(reported.into_iter().map(to_bus).collect());
         }

@@ -135,8 +135,7 @@ impl Node {
     async fn start_in(dir: TempDir) -> Self {
         let child = Self::spawn(dir.path());
         let http = client();
-        let mut node =
-            Self { child, dir, http, addresses: Value::Null, token: String::new() };
+        let mut node = Self { child, dir, http, addresses: Value::Null, token: String::new() };
         node.wait_until_ready().await;
         node
     }
@@ -225,11 +224,6 @@ impl Node {
     /// Directory with `keng.toml`, `log` and `data`.
     pub fn dir(&self) -> &Path {
         self.dir.path()
-    }
-
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Base address of the HTTP interface.

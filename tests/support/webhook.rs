@@ -11,10 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Header names in lower case.
-    pub headers: BTreeMap<String, String>,
-    /// The body as text.
-    pub text: String,
     /// The body as JSON.
     pub body: Value,
 }
@@ -74,7 +70,7 @@ async fn serve(stream: TcpStream, calls: &Mutex<Vec<Call>>) -> Option<()> {
         stream.read_exact(&mut body).await.ok()?;
         let text = String::from_utf8_lossy(&body).into_owned();
         let body = serde_json::from_str(&text).unwrap_or_default();
-        calls.lock().ok()?.push(Call { headers, text, body });
+        calls.lock().ok()?.push(Call { body });
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.ok()?;
     }
 }

@@ -139,10 +139,9 @@ async fn tls(
     let name = rustls::pki_types::ServerName::try_from(host)
         .with_context(|| format!("'{address}' has no valid host name"))?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(crate::client::tls(ca)?));
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .with_context(|| format!("TLS handshake with {address} (use --ca for a private authority)"))?;
+    let stream = connector.connect(name, stream).await.with_context(|| {
+        format!("TLS handshake with {address} (use --ca for a private authority)")
+    })?;
     Ok(Box::new(stream))
 }
 

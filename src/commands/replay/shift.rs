@@ -58,9 +58,8 @@ pub(super) fn to_now(text: &[u8], now: Timestamp, zone: &TimeZone) -> Vec<u8> {
     for (line, stamps) in lines {
         let mut copied = 0;
         for stamp in stamps {
-            let moved = nanos(&stamp, zone).and_then(|at| {
-                spell(&stamp, Timestamp::from_nanos(at.saturating_add(by)), zone)
-            });
+            let moved = nanos(&stamp, zone)
+                .and_then(|at| spell(&stamp, Timestamp::from_nanos(at.saturating_add(by)), zone));
             let Some(spelt) = moved else { continue };
             out.extend_from_slice(line.get(copied..stamp.range.start).unwrap_or_default());
             out.extend_from_slice(spelt.as_bytes());
@@ -286,7 +285,8 @@ mod tests {
 
     #[test]
     fn every_stamp_of_a_line_moves() {
-        let text = "<13>Oct 10 13:55:37 w n: ::1 - - [10/Oct/2026:13:55:36 +0700] \"GET /\" 200 1\n";
+        let text =
+            "<13>Oct 10 13:55:37 w n: ::1 - - [10/Oct/2026:13:55:36 +0700] \"GET /\" 200 1\n";
         assert_eq!(
             shifted(text),
             "<13>Nov 22 17:00:00 w n: ::1 - - [22/Nov/2026:16:59:59 +0700] \"GET /\" 200 1\n"

@@ -55,7 +55,7 @@ struct RuleLine<'a> {
 pub(super) fn run(arguments: &Eval) -> anyhow::Result<Exit> {
     let loaded = super::load_telling(&arguments.rules);
     if loaded.rules.is_empty() {
-        return Err(Failure::new(Exit::Invalid, "no sound rule was found to evaluate"));
+        return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
     }
     let input: Box<dyn Read> = if arguments.file.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())
