@@ -1,8 +1,8 @@
 //! Events per second on one core with all of SigmaHQ's `rules/` loaded, lane by lane.
 //!
-//! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of evaluation alone and
-//! with the JSON parsed into batches first; before that the time to load the rules, after it the
-//! rate and state of correlation. Needs the shared data beside the repository and `tar`, `xz`.
+//! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of matching alone, with
+//! findings made of the matches, and with the JSON parsed into batches first; before that the
+//! time to load the rules, after it the rate and state of correlation. Needs the shared data beside the repository and `tar`, `xz`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a bench without its data has nothing to do")]
 
@@ -13,7 +13,11 @@ use std::time::Duration;
 
 use keng_event::{Batch, BatchBuilder, Clock, EventId, SystemClock, Timestamp};
 use keng_metrics::Registry;
-use keng_rules_engine::{Config, Engine, Loaded, RuleSet, load};
+use keng_rules_engine::{Config, Engine, Evaluator, Loaded, RuleSet, load};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Events in a batch, about what the bus closes a batch at.
 const BATCH: usize = 256;
@@ -53,18 +57,21 @@ fn timed<T>(clock: &SystemClock, work: impl FnOnce() -> T) -> (T, Duration) {
 
 fn measure(clock: &SystemClock, data: &Path, lane: &str, rules: &Arc<RuleSet>) {
     let text = lines(data, lane);
-    let batches = parse(&text);
+    let batches = parse(&text, 0);
     let mut engine = Engine::new(Arc::clone(rules), Config::default(), &Registry::new());
-    let findings: usize = batches.iter().map(|batch| engine.evaluate(batch).len()).sum();
+    let mut evaluator = Evaluator::new(Arc::clone(rules));
+    let matches: usize = batches.iter().map(|batch| evaluator.count(batch)).sum();
     let events: usize = batches.iter().map(Batch::len).sum();
-    let alone = rate(clock, events, || {
-        batches.iter().for_each(|batch| drop(engine.evaluate(batch)));
+    let found = rate(clock, events, || {
+        assert_eq!(batches.iter().map(|batch| evaluator.count(batch)).sum::<usize>(), matches);
     });
+    let told = rate(clock, events, || batches.iter().for_each(|b| drop(engine.evaluate(b))));
     let parsed = rate(clock, events, || {
-        parse(&text).iter().for_each(|batch| drop(engine.evaluate(batch)));
+        parse(&text, 0).iter().for_each(|batch| drop(engine.evaluate(batch)));
     });
     println!(
-        "{lane:20} {alone:9.0} events/s alone {parsed:9.0} with parsing; {findings} findings in {events}"
+        "{lane:20} {found:9.0} events/s matched {told:9.0} with findings {parsed:9.0} with \
+         parsing; {matches} matches in {events}"
     );
 }
 
@@ -86,20 +93,7 @@ fn rate(clock: &SystemClock, events: usize, mut round: impl FnMut()) -> f64 {
 fn correlation(clock: &SystemClock, data: &Path) {
     let Loaded { rules, problems } = load(&[data.join("lanes/correlation.yml")], &[]);
     problems.iter().for_each(|problem| println!("{problem}"));
-    let rules = Arc::new(rules);
-    let text = lines(data, "correlation");
-    let batches = parse(&text);
-    let events: usize = batches.iter().map(Batch::len).sum();
-    let mut engine = Engine::new(Arc::clone(&rules), Config::default(), &Registry::new());
-    let findings: usize = batches.iter().map(|batch| engine.evaluate(batch).len()).sum();
-    println!(
-        "correlation          {} KiB of state, {findings} findings",
-        engine.state_bytes() / 1024
-    );
-    let rate = rate(clock, events, || {
-        batches.iter().for_each(|batch| drop(engine.evaluate(batch)));
-    });
-    println!("correlation          {rate:9.0} events/s");
+    over_time(clock, "correlation", Arc::new(rules), &lines(data, "correlation"));
 }
 
 /// A `value_count` that holds 1,500 different values of one key all the time.
@@ -108,14 +102,28 @@ fn many_values(clock: &SystemClock) {
         title: c\nid: many\ncorrelation: {type: value_count, rules: [base], group-by: [k], \
         timespan: 1h, condition: {field: v, gte: 100000}}\n";
     let rules = keng_rules_engine::load_text("bench", yaml, &[]).rules;
-    let mut engine = Engine::new(Arc::new(rules), Config::default(), &Registry::new());
-    let text: String =
-        (0..15_000).map(|n| format!("{{\"a\":1,\"k\":1,\"v\":{}}}\n", n % 1_500)).collect();
-    let batches = parse(&text);
-    let rate = rate(clock, 15_000, || {
-        batches.iter().for_each(|batch| drop(engine.evaluate(batch)));
-    });
-    println!("1,500 values         {rate:9.0} events/s");
+    let event = |n: usize| format!("{{\"a\":1,\"k\":1,\"v\":{}}}\n", n % 1_500);
+    over_time(clock, "1,500 values", Arc::new(rules), &(0..15_000).map(event).collect::<String>());
+}
+
+/// Rounds that follow one another in time; only evaluation is measured.
+#[expect(clippy::cast_precision_loss, reason = "far fewer events than 2^53")]
+fn over_time(clock: &SystemClock, name: &str, rules: Arc<RuleSet>, text: &str) {
+    let mut engine = Engine::new(rules, Config::default(), &Registry::new());
+    let (mut took, mut events, mut findings) = (Duration::ZERO, 0, 0);
+    while took < LONG_ENOUGH {
+        let batches = parse(text, events);
+        let (found, round) = timed(clock, || {
+            batches.iter().map(|batch| engine.evaluate(batch).len()).sum::<usize>()
+        });
+        took += round;
+        findings += found;
+        events += batches.iter().map(Batch::len).sum::<usize>();
+    }
+    let (rate, state) = (events as f64 / took.as_secs_f64(), engine.state_bytes() / 1024);
+    println!(
+        "{name:20} {rate:9.0} events/s; {findings} findings in {events}, {state} KiB of state"
+    );
 }
 
 fn lines(data: &Path, lane: &str) -> String {
@@ -124,15 +132,16 @@ fn lines(data: &Path, lane: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn parse(text: &str) -> Vec<Batch> {
+/// Batches of events ten milliseconds apart, from the `first` on.
+fn parse(text: &str, first: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new();
     let finish = |builder: BatchBuilder, batches: &mut Vec<Batch>| {
         let offset = (batches.len() * BATCH) as u64;
         batches.push(builder.finish().with_origin(EventId { epoch: 1, partition: 0, offset }));
     };
-    for (second, line) in (0_i64..).zip(text.lines()) {
-        let time = Timestamp::from_millis(second * 10);
+    for (number, line) in (i64::try_from(first).unwrap()..).zip(text.lines()) {
+        let time = Timestamp::from_millis(number * 10);
         let mut event = builder.event(time, time);
         keng_event::json::flatten(line.as_bytes(), |name, value| {
             event.put_named(name, value);

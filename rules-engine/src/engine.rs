@@ -253,7 +253,7 @@ impl Sink<'_> {
                 && let Some(held) = self.admit(rule, Some(event), &[], last, 1)
             {
                 let finding = self.findings.id(rule, id);
-                self.findings.all.push(finding::detection(rule, event, finding, held + 1));
+                self.findings.all.push(finding::detection(rule, matched, finding, held + 1));
             }
         }
         if feeds.is_empty() {
@@ -390,7 +390,7 @@ impl crate::state::Facts for FiredFacts<'_> {
 
     fn sample(&self) -> crate::state::Sample {
         match (self.matched, self.fired.samples.last()) {
-            (Some(matched), _) => finding::sample(matched.event),
+            (Some(matched), _) => matched.sample(),
             (None, Some(sample)) => sample.clone(),
             (None, None) => crate::state::Sample {
                 json: serde_json::value::RawValue::NULL.to_owned(),
@@ -406,6 +406,6 @@ impl crate::state::Facts for Matched<'_> {
     }
 
     fn sample(&self) -> crate::state::Sample {
-        finding::sample(self.event)
+        Matched::sample(self)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keng_event::EventRef;
+use keng_event::{Batch, EventRef};
 
 use crate::evaluate::detector::Detector;
 use crate::{LogSourceFilter, RuleSet, RuleSummary};
@@ -30,6 +30,14 @@ impl Evaluator {
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
         Self { detector: Detector::new(Arc::clone(&rules)), rules }
+    }
+
+    /// How many times detection rules match events of the batch: what detection alone finds,
+    /// without making findings of it.
+    pub fn count(&mut self, batch: &Batch) -> usize {
+        let mut names = self.detector.names(batch);
+        let hits = |event| self.detector.evaluate(event, &mut names, None).0.len();
+        batch.iter().map(hits).sum()
     }
 
     /// The detection rules that `event` matches, in the order of the set. The log source is

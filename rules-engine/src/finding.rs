@@ -6,6 +6,7 @@ use keng_event::finding::{SAMPLE_EVENT_BYTES_MAX, SAMPLE_EVENTS_MAX};
 use keng_event::{BatchBuilder, EventRef, Finding, FindingId, FindingKind, Value};
 use serde_json::value::RawValue;
 
+use crate::evaluate::detector::Matched;
 use crate::rule_set::CompiledRule;
 use crate::state::{Fired, Sample};
 
@@ -28,11 +29,11 @@ pub(crate) fn group(rule: &CompiledRule, event: EventRef<'_>) -> BTreeMap<String
 /// A finding of one event.
 pub(crate) fn detection(
     rule: &CompiledRule,
-    event: EventRef<'_>,
+    matched: &Matched<'_>,
     id: FindingId,
     count: u64,
 ) -> Finding {
-    let sample = sample(event);
+    let (event, sample) = (matched.event, matched.sample());
     Finding {
         id,
         rule: rule.reference.clone(),

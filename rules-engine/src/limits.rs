@@ -12,6 +12,9 @@ pub const YAML_DEPTH_MAX: usize = 32;
 /// Most YAML nodes in a file, aliases counted each time they are used.
 pub const YAML_NODES_MAX: usize = 100_000;
 
+/// Most YAML documents in a file: a longer one is an archive, not a rule file.
+pub const DOCUMENTS_PER_FILE_MAX: usize = 1_024;
+
 /// Deepest folder below a rule path.
 pub const FOLDER_DEPTH_MAX: usize = 16;
 

@@ -6,6 +6,8 @@
 //! a part otherwise, if the two have some part in common. Where nothing is known, every rule is
 //! tried.
 
+use std::cell::OnceCell;
+
 use keng_event::{Batch, Dataset, EventRef, FieldIndex, LogSource, Value};
 use serde::Serialize;
 
@@ -221,8 +223,8 @@ impl DatasetPlans {
 pub(crate) struct BatchRoutes {
     dataset: Option<FieldIndex>,
     words: [Option<FieldIndex>; 3],
-    /// By dataset and guard field.
-    guards: Vec<Vec<Option<FieldIndex>>>,
+    /// By dataset and guard field, looked up when the first event of the dataset comes.
+    guards: Vec<OnceCell<Vec<Option<FieldIndex>>>>,
     channel: Vec<FieldIndex>,
     original: Option<FieldIndex>,
 }
@@ -256,11 +258,7 @@ impl Plans {
         BatchRoutes {
             dataset: index("event.dataset"),
             words: ["product", "category", "service"].map(index),
-            guards: self
-                .datasets
-                .iter()
-                .map(|dataset| dataset.fields.iter().map(|field| index(field.name)).collect())
-                .collect(),
+            guards: vec![OnceCell::new(); self.datasets.len()],
             channel: CHANNELS.iter().filter_map(|name| index(name)).collect(),
             original: index("event.original"),
         }
@@ -288,8 +286,10 @@ impl Plans {
             return self.by_words(words, origin, rules);
         }
         if let Some(index) = dataset {
-            let fields = routes.guards.get(index).map_or(&[][..], Vec::as_slice);
-            self.mask(index, |field| event.at((*fields.get(field)?)?));
+            let guards = routes.guards.get(index);
+            let fields =
+                guards.map(|cell| cell.get_or_init(|| self.guard_fields(index, event.batch())));
+            self.mask(index, |field| event.at((*fields?.get(field)?)?));
             return self.by_mask(index, Origin::Dataset(index), rules);
         }
         let words = routes.words.map(|index| rules.words().number(text(index)));
@@ -301,6 +301,11 @@ impl Plans {
             return self.by_words([windows, NOTHING, NOTHING], Origin::Raw, rules);
         }
         Route { origin: Origin::Raw, plan: EVERYTHING, filter: None }
+    }
+
+    fn guard_fields(&self, dataset: usize, batch: &Batch) -> Vec<Option<FieldIndex>> {
+        let dataset = self.datasets.get(dataset).into_iter();
+        dataset.flat_map(|d| &d.fields).map(|field| batch.index_of(field.name)).collect()
     }
 
     /// Notes which guards of the dataset the event fulfils.

@@ -1,5 +1,6 @@
 //! Which detection rules an event matches.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,7 +12,9 @@ use crate::compile::plan::Plan;
 use crate::route::{BatchRoutes, Plans};
 use crate::rule_set::{RuleSet, Tables};
 use crate::sigma::Expr;
-use crate::{LogSourceFilter, sigma::test::Place};
+use crate::sigma::test::Place;
+use crate::state::Sample;
+use crate::{LogSourceFilter, finding};
 
 use super::value;
 use super::view::{View, haystacks};
@@ -55,6 +58,8 @@ pub(crate) struct Matched<'a> {
     pub(crate) rules: &'a RuleSet,
     pub(crate) event: EventRef<'a>,
     view: &'a View,
+    /// Rendered when first asked for, and then shared by all that the event is part of.
+    sample: OnceCell<Sample>,
 }
 
 impl Matched<'_> {
@@ -62,6 +67,11 @@ impl Matched<'_> {
     pub(crate) fn value(&self, field: FieldId) -> Option<String> {
         let value = self.event.at(self.view.index(field)?)?;
         Some(value::text(value).into_owned())
+    }
+
+    /// The event, for people.
+    pub(crate) fn sample(&self) -> Sample {
+        self.sample.get_or_init(|| finding::sample(self.event)).clone()
     }
 }
 
@@ -124,7 +134,7 @@ impl Detector {
                 }
             }
         }
-        (hits, Some(Matched { rules, event, view }))
+        (hits, Some(Matched { rules, event, view, sample: OnceCell::new() }))
     }
 
     /// The tests that make the rule match the event evaluated last.

@@ -88,12 +88,22 @@ pub(crate) fn has(text: &str, other: &str, place: Place) -> bool {
 /// number, so that `1` in a rule finds 1.0 in an event.
 pub(crate) fn push_folded(value: Value<'_>, out: &mut String) {
     use std::fmt::Write;
-    // Writing to a string cannot fail.
-    match value {
-        Value::Str(text) => crate::text::push_folded(text, out),
-        Value::F64(number) => drop(write!(out, "{number}")),
-        Value::I64(_) | Value::Bool(_) => drop(write!(out, "{value}")),
-        other => crate::text::push_folded(&other.to_text(), out),
+    let start = out.len();
+    let written = match value {
+        Value::Str(text) => {
+            crate::text::push_folded(text, out);
+            return;
+        }
+        Value::Bytes(bytes) => {
+            crate::text::push_folded(&String::from_utf8_lossy(bytes), out);
+            return;
+        }
+        Value::F64(number) => write!(out, "{number}"),
+        Value::I64(_) | Value::Bool(_) | Value::Ip(_) | Value::Time(_) => write!(out, "{value}"),
+    };
+    debug_assert!(written.is_ok(), "writing to a string cannot fail");
+    if let Some(added) = out.get_mut(start..) {
+        added.make_ascii_lowercase();
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
         budget: serde_saphyr::budget! {
             max_depth: limits::YAML_DEPTH_MAX,
             max_nodes: limits::YAML_NODES_MAX,
+            max_documents: limits::DOCUMENTS_PER_FILE_MAX,
             max_events: 3 * limits::YAML_NODES_MAX,
             max_total_scalar_bytes: 2 * limits::RULE_FILE_BYTES_MAX,
             max_recorded_anchor_events: limits::YAML_NODES_MAX,

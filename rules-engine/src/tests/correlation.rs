@@ -430,3 +430,33 @@ fn tests_of_a_rule_see_only_what_it_needs() {
     assert_eq!(rules.run_test("success", &batches), Ok(0));
     assert_eq!(rules.run_test("nobody", &[]), Err(Error::UnknownRule("nobody".into())));
 }
+
+#[test]
+fn a_huge_group_value_is_cut() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [user.name]\n  condition: {gte: 2}",
+    );
+    let mut engine = engine(&rules(&text));
+    let user = "đ".repeat(100_000);
+    let events = [(0, "192.0.2.1", user.as_str(), "failure"), (1, "192.0.2.1", &user, "failure")];
+    let findings = feed(&mut engine, &events);
+    assert_eq!(findings[0].group["user.name"].len(), crate::limits::GROUP_VALUE_BYTES_MAX);
+}
+
+#[test]
+fn the_gauges_show_the_state() {
+    let registry = Registry::new();
+    let mut engine = Engine::new(every_window(), Config::default(), &registry);
+    feed(&mut engine, &BEFORE);
+    let metrics = registry.render();
+    for line in [
+        r#"keng_rules_loaded{state="enabled"} 8"#,
+        "keng_rules_events_evaluated_total 3",
+        r#"keng_rules_state_entries{kind="event_count"} 4"#,
+        r#"keng_rules_state_entries{kind="temporal"} 2"#,
+        r#"keng_rules_findings_suppressed_total{rule_id="failure"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}

@@ -131,3 +131,106 @@ proptest::proptest! {
         drop(load_text("x.yml", &text, &[]));
     }
 }
+
+/// The first problem of a text.
+fn refused(text: &str) -> String {
+    let problems = load_text("x.yml", text, &[]).problems;
+    problems.first().map(|problem| problem.message.clone()).unwrap_or_default()
+}
+
+#[test]
+fn limits_hold() {
+    use crate::limits;
+    let list = |count: usize| vec!["x"; count].join(", ");
+    let fields = |count: usize| (0..count).map(|n| format!("f{n}")).collect::<Vec<_>>().join(", ");
+    let count = "type: event_count\n  condition: {gte: 1}";
+    let cases = [
+        (
+            rule(&format!(
+                "  s: {{a: [{}]}}\n  condition: s",
+                list(limits::ATOMS_PER_RULE_MAX + 1)
+            )),
+            "the list has too many values",
+        ),
+        (
+            rule(&format!(
+                "  s: {{a: 1, b: 2}}\n  condition: {}",
+                vec!["s"; limits::ATOMS_PER_RULE_MAX / 2 + 1].join(" or ")
+            )),
+            "tests, too many",
+        ),
+        (
+            rule(&format!(
+                "  s: {{a: 1}}\n  condition: {}s",
+                "not ".repeat(limits::CONDITION_DEPTH_MAX + 1)
+            )),
+            "nested too deeply",
+        ),
+        (
+            correlation(&format!("group-by: [{}]\n  {count}", fields(limits::GROUP_BY_MAX + 1))),
+            "`group-by` has too many fields",
+        ),
+        (
+            correlation(count)
+                .replace("[test]", &format!("[{}]", fields(limits::CORRELATED_RULES_MAX + 1))),
+            "`rules` has too many entries",
+        ),
+        (
+            correlation(&count.replace('1', &(limits::CORRELATION_COUNT_MAX + 1).to_string())),
+            "the count is too high",
+        ),
+        (correlation(count).replace("5m", "91d"), "out of range"),
+        (correlation(count).replace("5m", "0s"), "out of range"),
+        (
+            with(&format!("keng: {{tests: [{}]}}", list(limits::TESTS_MAX + 1))),
+            "`tests` has too many entries",
+        ),
+    ];
+    for (text, reason) in &cases {
+        let said = refused(text);
+        assert!(said.contains(reason), "{said} instead of {reason}");
+    }
+}
+
+#[test]
+fn a_chain_of_correlation_rules_has_an_end() {
+    let link = |number: usize, below: &str| {
+        format!(
+            "---\ntitle: c\nid: c{number}\ncorrelation: {{type: event_count, rules: [{below}], \
+             timespan: 1m, condition: {{gte: 1}}}}\n"
+        )
+    };
+    let chain = |length: usize| {
+        let mut text = rule("  s: {a: 1}\n  condition: s") + &link(1, "test");
+        (2..=length).for_each(|number| text.push_str(&link(number, &format!("c{}", number - 1))));
+        text
+    };
+    assert_eq!(refused(&chain(crate::limits::CHAIN_MAX)), "");
+    assert!(refused(&chain(crate::limits::CHAIN_MAX + 1)).contains("too long a chain"));
+    // Many ways through a chain are no more work than one.
+    let wide = (1..=60).map(|n| {
+        link(
+            n,
+            &(0..n)
+                .map(|m| if m == 0 { "test".into() } else { format!("c{m}") })
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
+    });
+    drop(refused(&(rule("  s: {a: 1}\n  condition: s") + &wide.collect::<String>())));
+}
+
+#[test]
+fn there_is_a_bound_on_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, per_file) = (21, 1_000);
+    for file in 0..files {
+        let text: String = (0..per_file)
+            .map(|n| format!("---\n{{title: t, id: r{file}-{n}, logsource: {{}}, detection: {{s: {{a: 1}}, condition: s}}}}\n"))
+            .collect();
+        std::fs::write(folder.path().join(format!("{file}.yml")), text).unwrap();
+    }
+    let loaded = load(&[folder.path().to_owned()], &[]);
+    assert_eq!(loaded.rules.len(), crate::limits::RULES_MAX, "{:?}", loaded.problems.first());
+    assert_eq!(loaded.problems.len(), files * per_file - crate::limits::RULES_MAX);
+}
