@@ -22,7 +22,7 @@ test: ## everything: formatting, lints, docs, unit, contract, end-to-end and fau
 	@scripts/prepare.sh test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	cargo test --locked
 	scripts/check-parts.sh
 

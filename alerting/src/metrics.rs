@@ -156,8 +156,7 @@ impl Metrics {
             for family in [&self.created, &self.deduplicated, &self.reopened] {
                 family.with(&[severity]).inc_by(0);
             }
-            let families =
-                [&self.time_to_acknowledge, &self.time_to_close, &self.event_to_alert];
+            let families = [&self.time_to_acknowledge, &self.time_to_close, &self.event_to_alert];
             for family in families {
                 drop(family.with(&[severity]));
             }

@@ -1,5 +1,5 @@
 //! Sockets: accepting, TLS, bounds on connections, an orderly end. What is answered is
-//! [`routes`](crate::routes)'s.
+//! [`crate::routes`]'s.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! A tail follows the batches that the index took in and sends those events that match. It never
 //! slows the node: a reader that falls behind, or comes back with `Last-Event-ID`, is given what
-//! it missed from the index; what is more than [`TAIL_RESUME_EVENTS_MAX`] is counted and said
+//! it missed from the index; what is more than [`TAIL_RESUME_EVENTS_MAX`](crate::limits::TAIL_RESUME_EVENTS_MAX) is counted and said
 //! (`event: missed`), never left out in silence.
 //!
 //! The `id:` of a message is the reader's place: the last event id of each log that was looked

@@ -140,7 +140,9 @@ async fn list(
         output::note("no alerts");
         return Ok(Exit::Fine);
     }
-    let text = |alert: &Value, name: &str| alert.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |alert: &Value, name: &str| {
+        alert.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     let rows: Vec<Vec<String>> = alerts
         .iter()
         .map(|alert| {

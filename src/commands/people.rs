@@ -103,7 +103,11 @@ pub(crate) async fn user(arguments: User) -> anyhow::Result<Exit> {
         }
         UserAction::List => {
             let answer: Value = client.get("/api/v1/users").await?;
-            print_list(part(&answer, "/users"), people, &["name", "role", "disabled", "last_login_at"])?;
+            print_list(
+                part(&answer, "/users"),
+                people,
+                &["name", "role", "disabled", "last_login_at"],
+            )?;
         }
         UserAction::Disable { name } => {
             let path = format!("/api/v1/users/{}/disable", percent_encode(&name));

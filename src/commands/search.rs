@@ -86,7 +86,10 @@ pub(crate) async fn run(arguments: Search) -> anyhow::Result<Exit> {
 
 fn conclude(arguments: &Search, answer: &Value) -> anyhow::Result<Exit> {
     for warning in part(answer, "/warnings").as_array().into_iter().flatten() {
-        output::note(&format!("warning: {}", part(warning, "/message").as_str().unwrap_or_default()));
+        output::note(&format!(
+            "warning: {}",
+            part(warning, "/message").as_str().unwrap_or_default()
+        ));
         if let Some(hint) = part(warning, "/hint").as_str() {
             output::note(&format!("  hint: {hint}"));
         }

@@ -58,7 +58,10 @@ fn print(message: &str) -> anyhow::Result<bool> {
         None | Some("event" | "message") => output::line(data).map(|()| true),
         Some("missed") => {
             let missed: Value = serde_json::from_str(data).unwrap_or_default();
-            output::note(&format!("missed {} events: this reader is too slow", part(&missed, "/missed")));
+            output::note(&format!(
+                "missed {} events: this reader is too slow",
+                part(&missed, "/missed")
+            ));
             Ok(false)
         }
         Some(_) => Ok(false),

@@ -130,7 +130,8 @@ impl Stage for IndexStage {
 
     fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>> {
         let Some(keeper) = &self.keeper else { return Ok(Vec::new()) };
-        let reported = keeper.durable.try_iter().filter(|some| !some.is_empty()).last().unwrap_or_default();
+        let reported =
+            keeper.durable.try_iter().filter(|some| !some.is_empty()).last().unwrap_or_default();
         if !force {
             return Ok(reported.into_iter().map(to_bus).collect());
         }

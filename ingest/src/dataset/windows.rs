@@ -8,7 +8,7 @@
 //! Every value of the event's data is kept exactly once under one name: the ECS name where that
 //! changes nothing of the value and no other value of such an event could claim it, else
 //! `winlog.event_data.NAME` ([`names`]). What can only be said by changing a value (hashes, the
-//! parts of `DOMAIN\user`, file names, outcome) stands beside it ([`derive`]). So a Sigma rule
+//! parts of `DOMAIN\user`, file names, outcome) stands beside it ([`mod@derive`]). So a Sigma rule
 //! finds exactly what Windows wrote, and a search finds what ECS promises.
 //!
 //! | field | holds |
