@@ -16,9 +16,10 @@ use crate::exit::{Exit, Failure};
 /// Which node to ask, and as whom.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
-    /// Address of the node
-    #[arg(long, default_value = "http://127.0.0.1:8642", global = true)]
-    pub(crate) url: String,
+    /// Address of the node [default: that of the node running on --data, else
+    /// <http://127.0.0.1:8642>]
+    #[arg(long, global = true)]
+    url: Option<String>,
     /// Bearer token, read from this file [default: DATA/local-admin.token of the node here]
     #[arg(long, global = true)]
     token_file: Option<PathBuf>,
@@ -28,6 +29,16 @@ pub(crate) struct Remote {
     /// Certificate authority (PEM) to trust besides those of this machine
     #[arg(long, global = true)]
     ca: Option<PathBuf>,
+}
+
+/// Where a node answers that says nothing else.
+const DEFAULT_URL: &str = "http://127.0.0.1:8642";
+
+/// Where the node that runs on this data directory says that it answers.
+fn node_of(data: &Path) -> Option<String> {
+    let text = std::fs::read(data.join("node.json")).ok()?;
+    let sign: Value = serde_json::from_slice(&text).ok()?;
+    part(&sign, "/http").as_str().map(str::to_owned)
 }
 
 /// A connection to a node.
@@ -49,7 +60,8 @@ impl Remote {
             // Without the file the node will say that it wants a token, and how to get one.
             None => token_from(&self.data.join("local-admin.token")).ok(),
         };
-        let base = self.url.trim_end_matches('/').to_owned();
+        let running = || node_of(&self.data).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let base = self.url.clone().unwrap_or_else(running).trim_end_matches('/').to_owned();
         Ok(Client { http: http(self.ca.as_deref())?, base, token })
     }
 }

@@ -4,12 +4,13 @@
 //! keyed by the host that it speaks of, so that every consumer in the field can read the topic;
 //! its price is one rendering and one parse per event and reader. A message that somebody else
 //! put on the topic and that is no JSON event becomes an event that keeps it raw: nothing on the
-//! road is skipped in silence.
+//! road is skipped in silence. A batch that cannot be read is passed over, counted and said: it
+//! would be as unreadable after a restart, and must not keep the watch from what follows it.
 
-use anyhow::Context;
 use bytes::Bytes;
 use keng_bus::{Delivered, Position, Record};
 use keng_event::{Batch, BatchBuilder, EventId, EventRef, JsonError, Timestamp, field, read_event};
+use keng_metrics::{Counter, CounterFamily, Registry};
 
 /// Tag of events that were kept raw because they are no JSON event.
 const UNDECODABLE: &str = "undecodable";
@@ -47,13 +48,13 @@ impl Codec {
 
     /// The events of consecutive records of one partition, in order.
     ///
-    /// # Errors
-    /// When a record of batch bytes is damaged; the records before it are lost to the caller
-    /// too, so that nothing is dealt with out of order.
-    pub(crate) fn decode(self, records: &[Delivered]) -> anyhow::Result<Vec<Decoded>> {
+    /// An unreadable batch stands as an empty one, so that positions move past it.
+    pub(crate) fn decode(self, records: &[Delivered], undecodable: &Counter) -> Vec<Decoded> {
         match self {
-            Self::BatchBytes => records.iter().map(decode_batch).collect(),
-            Self::Json => Ok(decode_json(records).into_iter().collect()),
+            Self::BatchBytes => {
+                records.iter().map(|record| decode_batch(record, undecodable)).collect()
+            }
+            Self::Json => decode_json(records).into_iter().collect(),
         }
     }
 }
@@ -67,12 +68,14 @@ fn json_record(event: EventRef<'_>) -> Record {
     Record { key: key.into(), value: event.to_json().into(), count: 1 }
 }
 
-fn decode_batch(record: &Delivered) -> anyhow::Result<Decoded> {
-    let batch = Batch::decode(&record.value).with_context(|| {
+fn decode_batch(record: &Delivered, undecodable: &Counter) -> Decoded {
+    let batch = Batch::decode(&record.value).unwrap_or_else(|error| {
         let Position { partition, offset, .. } = record.position;
-        format!("reading the batch at partition {partition}, offset {offset}")
-    })?;
-    Ok(Decoded { batch: batch.with_origin(id_at(record.position)), end: record.end() })
+        undecodable.inc_by(u64::from(record.count));
+        tracing::error!(%error, partition, offset, events = record.count, "unreadable batch");
+        Batch::default()
+    });
+    Decoded { batch: batch.with_origin(id_at(record.position)), end: record.end() }
 }
 
 fn decode_json(records: &[Delivered]) -> Option<Decoded> {
@@ -105,6 +108,13 @@ fn keep_raw(
     event.finish();
 }
 
+/// The counters of records that were on the bus and cannot be read, by the stage that passed them
+/// over.
+pub(crate) fn undecodable(registry: &Registry) -> CounterFamily {
+    let help = "Events and findings of the bus that a stage passed over as unreadable.";
+    registry.counter_family("keng_stage_undecodable_total", help, &["stage"])
+}
+
 /// The id that an event has by lying at `position`.
 #[must_use]
 pub(crate) fn id_at(position: Position) -> EventId {
@@ -115,6 +125,10 @@ pub(crate) fn id_at(position: Position) -> EventId {
 mod tests {
     use super::*;
     use keng_bus::Epoch;
+
+    fn counter() -> Counter {
+        undecodable(&Registry::new()).with(&["test"])
+    }
 
     fn deliver(records: Vec<Record>) -> Vec<Delivered> {
         let mut offset = 5;
@@ -144,8 +158,9 @@ mod tests {
     #[test]
     fn both_forms_carry_the_same_events() {
         let batch = two_events();
-        let bytes = Codec::BatchBytes.decode(&deliver(Codec::BatchBytes.encode(&batch))).unwrap();
-        let json = Codec::Json.decode(&deliver(Codec::Json.encode(&batch))).unwrap();
+        let bytes =
+            Codec::BatchBytes.decode(&deliver(Codec::BatchBytes.encode(&batch)), &counter());
+        let json = Codec::Json.decode(&deliver(Codec::Json.encode(&batch)), &counter());
         assert_eq!(rendered(&bytes), rendered(&json));
         assert_eq!(bytes[0].end, json[0].end);
         assert_eq!(json[0].batch.id(1).unwrap().to_string(), "9-2-6");
@@ -154,18 +169,20 @@ mod tests {
     #[test]
     fn a_foreign_message_is_kept() {
         let value = Bytes::from_static(b"<13>no json");
-        let decoded = Codec::Json
-            .decode(&deliver(vec![Record { key: Bytes::new(), value, count: 1 }]))
-            .unwrap();
+        let records = deliver(vec![Record { key: Bytes::new(), value, count: 1 }]);
+        let decoded = Codec::Json.decode(&records, &counter());
         let json = &rendered(&decoded)[0];
         assert!(json.contains("<13>no json") && json.contains("undecodable"), "{json}");
     }
 
     #[test]
-    fn a_damaged_batch_is_named() {
+    fn a_damaged_batch_is_counted_and_passed_over() {
         let value = Bytes::from_static(b"KEB1 damaged");
-        let records = deliver(vec![Record { key: Bytes::new(), value, count: 1 }]);
-        let error = Codec::BatchBytes.decode(&records).unwrap_err();
-        assert!(error.to_string().contains("partition 2, offset 5"), "{error}");
+        let records = deliver(vec![Record { key: Bytes::new(), value, count: 3 }]);
+        let counter = counter();
+        let decoded = Codec::BatchBytes.decode(&records, &counter);
+        assert!(decoded[0].batch.is_empty());
+        assert_eq!(decoded[0].end.offset, 8);
+        assert_eq!(counter.get(), 3);
     }
 }

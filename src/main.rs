@@ -86,6 +86,8 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(exit) => exit.into(),
+        // Whoever reads has seen enough (`keng search … | head`).
+        Err(error) if output::is_closed(&error) => Exit::Fine.into(),
         Err(error) => {
             output::note(&format!("error: {error:#}"));
             exit_of(&error).into()
@@ -108,7 +110,9 @@ async fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Token(arguments) => people::token(arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "keng", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "keng", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Fine)
         }
         Command::Man { dir } => {

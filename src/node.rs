@@ -12,6 +12,7 @@ mod sign;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use keng_alerting::Desk;
@@ -21,19 +22,24 @@ use keng_config::Settings;
 use keng_event::{Batch, Clock, SystemClock};
 use keng_indexer::Index;
 use keng_ingest::Ingest;
-use keng_metrics::Registry;
+use keng_metrics::{CounterFamily, Registry};
 use keng_rules_engine::Engine;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::codec;
 use crate::stage;
 use crate::stages::alert::AlertStage;
 use crate::stages::index::IndexStage;
 use crate::stages::rules::RulesStage;
 
 /// Batches that a live tail may fall behind before it has to read from the index.
-const TAIL_BATCHES: usize = 256;
+const TAIL_BATCHES: usize = 64;
+
+/// How long an orderly stop may take. What was not finished by then is not durable yet and comes
+/// again at the next start.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -95,6 +101,7 @@ struct Parts {
     rules: watch::Sender<CurrentRules>,
     tail: broadcast::Sender<Arc<Batch>>,
     ingest: Option<Ingest>,
+    undecodable: CounterFamily,
 }
 
 /// Runs a node until `stop` is cancelled or a part fails for good.
@@ -122,13 +129,19 @@ pub(crate) async fn run(
     }
     if let Some(index) = parts.index.clone() {
         let codec = parts.road.codec;
-        let stage = IndexStage::new(index, codec, Arc::clone(&ground.clock), parts.tail.clone())?;
+        let unread = parts.undecodable.with(&["index"]);
+        let (clock, tail) = (Arc::clone(&ground.clock), parts.tail.clone());
+        let stage = IndexStage::new(index, codec, unread, clock, tail)?;
         stages.spawn(stage::run(stage, parts.road.road(Topic::Findings, &reading)));
     }
     let calling = CancellationToken::new();
     let mut desk = JoinSet::new();
     if has(Role::Alert) {
-        let stage = AlertStage::new(parts.desk.clone(), tokio::runtime::Handle::current());
+        let stage = AlertStage::new(
+            parts.desk.clone(),
+            tokio::runtime::Handle::current(),
+            parts.undecodable.with(&["alerting"]),
+        );
         desk.spawn(stage::run(stage, parts.road.road(Topic::Findings, &calling)));
         desk.spawn(deliver(parts.desk.clone(), calling.clone()));
     }
@@ -146,21 +159,26 @@ pub(crate) async fn run(
         ended = stages.join_next(), if !stages.is_empty() => too_early(ended),
         ended = desk.join_next(), if !desk.is_empty() => too_early(ended),
         ended = http.join_next(), if !http.is_empty() => too_early(ended),
+        () = refused_for_good(parts.ingest.as_ref()) => Err(anyhow::anyhow!("the log refuses events for good")),
     };
     tracing::info!("stopping: intake, then what is in flight");
     sign::take_down(&ground.place);
     if let Some(ingest) = parts.ingest.take() {
         ingest.drain().await;
     }
-    reading.cancel();
-    let drained = wait_for(&mut stages).await;
-    calling.cancel();
-    let called = wait_for(&mut desk).await;
-    serving.cancel();
-    let served = wait_for(&mut http).await;
-    kept.abort();
-    parts.road.bus.close().await.context("closing the bus")?;
-    ended.and(drained).and(called).and(served)
+    let rest = async {
+        reading.cancel();
+        let drained = wait_for(&mut stages).await;
+        calling.cancel();
+        let called = wait_for(&mut desk).await;
+        serving.cancel();
+        let served = wait_for(&mut http).await;
+        kept.abort();
+        parts.road.bus.close().await.context("closing the bus")?;
+        drained.and(called).and(served)
+    };
+    let stopped = tokio::time::timeout(STOP_MAX, rest).await;
+    ended.and(stopped.context("stopping took too long; the rest comes again at the next start")?)
 }
 
 async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
@@ -180,7 +198,16 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
         .context("opening the index")?;
     let (rules, _) = watch::channel(rules::load(settings));
     let (tail, _) = broadcast::channel(TAIL_BATCHES);
-    Ok(Parts { ground: ground.clone(), road, desk, index, rules, tail, ingest: None })
+    let undecodable = codec::undecodable(registry);
+    Ok(Parts { ground: ground.clone(), road, desk, index, rules, tail, ingest: None, undecodable })
+}
+
+/// Resolves when the log took its last event; never on a node that takes none.
+async fn refused_for_good(ingest: Option<&Ingest>) {
+    match ingest {
+        Some(ingest) => ingest.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn deliver(desk: Desk, stop: CancellationToken) -> anyhow::Result<()> {
@@ -220,6 +247,7 @@ impl Parts {
         RulesStage::new(
             engine,
             self.road.codec,
+            self.undecodable.with(&["rules"]),
             Arc::clone(clock),
             self.rules.subscribe(),
             place.data.join("rules.state"),

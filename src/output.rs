@@ -28,7 +28,31 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When standard output is closed.
 pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string(value).context("rendering JSON")?)
+    line(&harmless(&serde_json::to_string(value).context("rendering JSON")?))
+}
+
+/// JSON with the control characters escaped that JSON itself lets through (U+007F to U+009F);
+/// some terminals obey them. The meaning is the same.
+pub(crate) fn harmless(json: &str) -> Cow<'_, str> {
+    let obeyed = |character: char| ('\u{7f}'..='\u{9f}').contains(&character);
+    if !json.contains(obeyed) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |character: char| match character {
+        control if obeyed(control) => format!("\\u{:04x}", u32::from(control)),
+        other => other.to_string(),
+    };
+    Cow::Owned(json.chars().map(escape).collect())
+}
+
+/// Whether an error only says that nobody reads standard output any more.
+pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(closed)
 }
 
 /// Prints a note for the user.
@@ -78,5 +102,6 @@ mod tests {
     fn no_log_text_drives_the_terminal() {
         assert_eq!(safe("a\x1b[31mb\nc\u{9b}d"), "a\\u{1b}[31mb\\nc\\u{9b}d");
         assert_eq!(safe("tiếng Việt"), "tiếng Việt");
+        assert_eq!(harmless("\"a\u{9b}31m é\""), "\"a\\u009b31m é\"");
     }
 }

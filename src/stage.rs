@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::future::try_join_all;
 use keng_bus::{
-    Bus, Delivered, Delivery, Generation, Group, Position, Positions, Record, Subscription, Topic,
+    Bounds, Bus, Delivered, Delivery, Generation, Group, Position, Positions, Record, Subscription,
+    Topic,
 };
 use keng_event::{Clock, Timestamp};
 use std::collections::BTreeMap;
@@ -18,9 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a stage is told the time when nothing arrives.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How long the head of the log must stay quiet for a stopping stage to have drained it.
-const QUIET: Duration = Duration::from_millis(300);
 
 /// What a stage does with the records of its topic. Everything here may block.
 pub(crate) trait Stage: Send + 'static {
@@ -76,28 +74,31 @@ pub(crate) async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()>
         .subscribe(stage.topic(), Group::from(name), stage.positions())
         .await
         .with_context(|| format!("stage {name}: subscribing"))?;
-    let mut reading = Reading { subscription, generations: BTreeMap::new() };
+    let mut reading =
+        Reading { subscription, generations: BTreeMap::new(), reached: BTreeMap::new() };
     loop {
         let stopping = road.stop.is_cancelled();
-        let wait = if stopping { QUIET } else { TICK };
         let next = tokio::select! {
-            // A stopping stage keeps reading until the log is quiet.
+            // A stopping stage keeps reading until it has come to the end of the log.
             () = road.stop.cancelled(), if !stopping => continue,
-            next = tokio::time::timeout(wait, reading.subscription.next()) => next,
+            next = tokio::time::timeout(TICK, reading.subscription.next()) => next,
         };
         let (published, at_head) = match next {
             Ok(delivery) => {
                 let delivery = delivery.with_context(|| format!("stage {name}: reading"))?;
                 (reading.deal_with(&mut stage, delivery)?, false)
             }
-            Err(_elapsed) => (Vec::new(), true),
+            // Slow is not the same as at the end: a cold disk and a broker take their time.
+            Err(_elapsed) => {
+                (Vec::new(), at_head(&reading.reached, road.bus.as_ref(), stage.topic()).await?)
+            }
         };
         publish(&road, published).await?;
         let now = road.clock.now();
         let published = tokio::task::block_in_place(|| stage.tick(now, at_head))
             .with_context(|| format!("stage {name}: as time passes"))?;
         publish(&road, published).await?;
-        let ending = stopping && at_head;
+        let ending = stopping && (at_head || reading.reached.is_empty());
         let durable = tokio::task::block_in_place(|| stage.checkpoint(now, ending))
             .with_context(|| format!("stage {name}: making its work durable"))?;
         reading.commit(name, durable).await?;
@@ -128,13 +129,31 @@ async fn publish_patiently(road: &Road, record: Record) -> anyhow::Result<()> {
     }
 }
 
+/// Whether everything that is durable in the assigned partitions has been handed over.
+async fn at_head(
+    reached: &BTreeMap<u32, u64>,
+    bus: &dyn Bus,
+    topic: Topic,
+) -> anyhow::Result<bool> {
+    let bounds = bus.bounds(topic).await.context("asking how far the log goes")?;
+    let behind =
+        |end: &Bounds| reached.get(&end.start.partition).is_some_and(|next| *next < end.end);
+    Ok(!reached.is_empty() && !bounds.iter().any(behind))
+}
+
 /// A subscription and the assignment that its commits belong to.
 struct Reading {
     subscription: Box<dyn Subscription>,
     generations: BTreeMap<u32, Generation>,
+    /// Per assigned partition, the offset of the next event to come.
+    reached: BTreeMap<u32, u64>,
 }
 
 impl Reading {
+    fn move_to(&mut self, position: Position) {
+        self.reached.insert(position.partition, position.offset);
+    }
+
     fn deal_with(
         &mut self,
         stage: &mut impl Stage,
@@ -142,8 +161,13 @@ impl Reading {
     ) -> anyhow::Result<Vec<Record>> {
         let name = stage.name();
         match delivery {
-            Delivery::Records(records) => tokio::task::block_in_place(|| stage.handle(&records))
-                .with_context(|| format!("stage {name}: dealing with records")),
+            Delivery::Records(records) => {
+                if let Some(last) = records.last() {
+                    self.move_to(last.end());
+                }
+                tokio::task::block_in_place(|| stage.handle(&records))
+                    .with_context(|| format!("stage {name}: dealing with records"))
+            }
             Delivery::Assigned { from, generation } => {
                 tracing::info!(
                     stage = name,
@@ -152,16 +176,23 @@ impl Reading {
                     "reading"
                 );
                 self.generations.insert(from.partition, generation);
+                self.move_to(from);
                 Ok(Vec::new())
             }
             Delivery::Revoked { partition } => {
                 tracing::info!(stage = name, partition, "partition given up");
                 self.generations.remove(&partition);
+                self.reached.remove(&partition);
                 stage.revoked(partition);
                 Ok(Vec::new())
             }
             lost @ (Delivery::Gap { .. } | Delivery::EpochChanged { .. }) => {
                 tracing::error!(stage = name, ?lost, "records are gone that this stage never saw");
+                if let Delivery::Gap { to: next, .. } | Delivery::EpochChanged { now: next, .. } =
+                    &lost
+                {
+                    self.move_to(*next);
+                }
                 stage.lost(&lost);
                 Ok(Vec::new())
             }

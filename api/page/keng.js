@@ -368,7 +368,7 @@ const PRESETS = ["now-15m", "now-1h", "now-24h", "now-7d", ""];
 const FACETS = ["host.name", "event.dataset", "source.ip", "user.name", "event.action", "event.outcome"];
 const ROWS_MAX = 500;
 
-const search = { query: "", from: "now-15m", to: "", cursor: undefined, ids: new Set(), running: {}, range: undefined };
+const search = { query: "", from: "now-24h", to: "", cursor: undefined, ids: new Set(), running: {}, range: undefined };
 let facetFields = JSON.parse(store.get("facets", "null")) ?? FACETS;
 
 function fillRanges() {
@@ -383,7 +383,7 @@ function fillRanges() {
 /** Shows the search that the URL names. */
 function openSearch(parameters) {
   search.query = parameters.get("q") ?? "";
-  search.from = parameters.get("from") ?? "now-15m";
+  search.from = parameters.get("from") ?? "now-24h";
   if (search.from === "all") search.from = "";
   search.to = parameters.get("to") ?? "";
   $("query").value = search.query;

@@ -10,6 +10,7 @@ use keng_ingest::parse::Sender;
 use keng_ingest::{ContentEncoding, ContentKind, Refused, Submission};
 use serde::Serialize;
 
+use crate::access::Caller;
 use crate::app::App;
 use crate::extract::{bytes, media_type};
 use crate::limits::INTAKE_BODY_BYTES_MAX;
@@ -34,7 +35,10 @@ pub(crate) async fn submit(
     let headers = request.headers().clone();
     let content = content_kind(&headers)?;
     let encoding = content_encoding(&headers)?;
-    let idempotency_key = idempotency_key(&headers)?;
+    // Two senders that number their requests from 1 must not silence each other.
+    let caller = request.extensions().get::<Caller>().map(|caller| caller.principal.name.clone());
+    let idempotency_key = idempotency_key(&headers)?
+        .map(|key| format!("{}/{key}", caller.as_deref().unwrap_or_default()));
     let sender = sender(request.extensions().get::<Peer>().copied());
     let body = bytes(request, &(), INTAKE_BODY_BYTES_MAX).await?;
     let submission = Submission { body, content, encoding, sender, idempotency_key };

@@ -79,6 +79,15 @@ pub(crate) struct LocalSubscription<S: Store> {
     pending: VecDeque<Delivery>,
     /// The partition whose turn it is, so that a busy one does not starve the others.
     turn: usize,
+    /// What a caller who gave up waiting left under way.
+    fetch: Option<Fetch>,
+}
+
+/// A page being read.
+struct Fetch {
+    partition: u32,
+    offset: u64,
+    page: BoxFuture<'static, Result<Page, Error>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +95,12 @@ struct Reading {
     partition: u32,
     generation: Generation,
     offset: u64,
+}
+
+impl std::fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fetch({}, {})", self.partition, self.offset)
+    }
 }
 
 struct PositionsOf(Positions);
@@ -111,6 +126,7 @@ impl<S: Store> LocalSubscription<S> {
             readings: Vec::new(),
             pending: VecDeque::new(),
             turn: 0,
+            fetch: None,
         }
     }
 
@@ -159,8 +175,17 @@ impl<S: Store> LocalSubscription<S> {
                 continue;
             }
             let store = Arc::clone(&self.store);
-            // Dropped here, nothing has moved yet: the same page is read again.
-            let page = store.fetch(partition, offset, DELIVERY_BYTES_MAX).await?;
+            // A caller who gives up waiting finds the same fetch under way the next time: a disk
+            // that is slower than his patience must not make the page start anew each time.
+            let wanted = |fetch: &Fetch| fetch.partition == partition && fetch.offset == offset;
+            if !self.fetch.as_ref().is_some_and(wanted) {
+                let page = store.fetch(partition, offset, DELIVERY_BYTES_MAX);
+                self.fetch = Some(Fetch { partition, offset, page });
+            }
+            let Some(fetch) = &mut self.fetch else { continue };
+            let page = (&mut fetch.page).await;
+            self.fetch = None;
+            let page = page?;
             let delivery = match page {
                 Page::Records(records) => {
                     let Some(last) = records.last() else { continue };

@@ -171,7 +171,6 @@ fn group(alert: &Value) -> String {
 fn show(alert: &Value, people: bool) -> anyhow::Result<Exit> {
     let rendered =
         if people { serde_json::to_string_pretty(alert)? } else { serde_json::to_string(alert)? };
-    // JSON escapes control characters, so it is safe on a terminal as it is.
-    output::line(&rendered)?;
+    output::line(&output::harmless(&rendered))?;
     Ok(Exit::Fine)
 }

@@ -7,9 +7,10 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use keng_bus::{Delivered, Topic, disk};
 use keng_event::{EventRef, Finding, JsonWriter, Timestamp};
+use keng_metrics::Registry;
 use serde_json::json;
 
-use crate::codec::Codec;
+use crate::codec::{self, Codec};
 use crate::exit::Exit;
 use crate::output;
 
@@ -166,7 +167,8 @@ fn export(dir: &std::path::Path, topic: Topic) -> anyhow::Result<Exit> {
 
 fn write_events(record: &Delivered, out: &mut impl Write) -> anyhow::Result<()> {
     let mut text = String::new();
-    for decoded in Codec::BatchBytes.decode(std::slice::from_ref(record))? {
+    let unread = codec::undecodable(&Registry::new()).with(&["export"]);
+    for decoded in Codec::BatchBytes.decode(std::slice::from_ref(record), &unread) {
         let mut writer = JsonWriter::default();
         decoded.batch.iter().for_each(|event: EventRef<'_>| {
             writer.write(event, &mut text);

@@ -67,10 +67,11 @@ enum TokenAction {
     Create {
         /// What it is for
         name: String,
-        /// viewer, analyst, responder, engineer or administrator
+        /// sender (sends events, reads nothing), viewer, analyst, responder, engineer or
+        /// administrator
         #[arg(long, default_value = "viewer")]
         role: String,
-        /// Days until it expires [default: never]
+        /// Days until it expires [default: 90]
         #[arg(long)]
         days: Option<u32>,
     },

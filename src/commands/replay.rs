@@ -51,7 +51,7 @@ pub(crate) struct Replay {
     /// Time zone of stamps that name none [default: that of this machine]
     #[arg(long)]
     tz: Option<String>,
-    /// Bearer token for http(s) targets, read from this file
+    /// Bearer token for http(s) targets, read from this file [default: data/local-admin.token]
     #[arg(long)]
     token_file: Option<PathBuf>,
     /// Certificate authority (PEM) to trust for tls:// and https:// targets

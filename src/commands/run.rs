@@ -1,6 +1,6 @@
 //! `keng run`: the node, until SIGTERM or SIGINT.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -33,6 +33,12 @@ pub(crate) async fn run(arguments: Run) -> anyhow::Result<Exit> {
     let settings = keng_config::load(arguments.config.as_deref())
         .map_err(|problems| Failure::error(Exit::Invalid, problems.to_string()))?;
     telemetry::start(&settings.node.log)?;
+    if arguments.config.is_none()
+        && !keng_config::PLACES.iter().any(|place| Path::new(place).exists())
+    {
+        let places = keng_config::PLACES.join(" or ");
+        output::note(&format!("keng: there is no {places}: every setting has its default"));
+    }
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
@@ -53,5 +59,6 @@ pub(crate) async fn run(arguments: Run) -> anyhow::Result<Exit> {
     });
     let place = node::Place { config: arguments.config, data: arguments.data };
     node::run(settings, place, &arguments.roles, stop).await?;
+    output::note("keng: stopped; everything that was received is committed");
     Ok(Exit::Fine)
 }

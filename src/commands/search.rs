@@ -115,7 +115,13 @@ fn print_hit(hit: &Value) -> anyhow::Result<()> {
     let dataset = text("/event/dataset").unwrap_or("-");
     let what = text("/message").or_else(|| text("/event/original")).unwrap_or("-");
     let when = text("/@timestamp").unwrap_or("-");
-    output::line(&format!("{when}  {}  {dataset}  {}", output::safe(host), output::safe(what)))
+    output::line(&format!(
+        "{}  {}  {}  {}",
+        output::safe(when),
+        output::safe(host),
+        output::safe(dataset),
+        output::safe(what)
+    ))
 }
 
 /// Shows the query with a mark under the place that the node complains about.

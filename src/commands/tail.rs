@@ -55,7 +55,7 @@ fn print(message: &str) -> anyhow::Result<bool> {
     };
     let Some(data) = field("data") else { return Ok(false) };
     match field("event") {
-        None | Some("event" | "message") => output::line(data).map(|()| true),
+        None | Some("event" | "message") => output::line(&output::harmless(data)).map(|()| true),
         Some("missed") => {
             let missed: Value = serde_json::from_str(data).unwrap_or_default();
             output::note(&format!(

@@ -51,6 +51,11 @@ pub(super) async fn put_up(parts: &Parts, http: Option<&str>) -> anyhow::Result<
         "keng: {rules} rules in force, data under {}",
         parts.ground.place.data.display()
     ));
+    if rules == 0 {
+        output::note(
+            "keng: NO ATTACK WILL BE RECOGNISED: set `[rules] paths` to directories with rules",
+        );
+    }
     Ok(())
 }
 

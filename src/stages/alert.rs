@@ -5,6 +5,7 @@ use std::time::Duration;
 use keng_alerting::Desk;
 use keng_bus::{Delivered, Delivery, Position, Positions, Record, Topic};
 use keng_event::{Finding, Timestamp};
+use keng_metrics::Counter;
 use tokio::runtime::Handle;
 
 use crate::stage::Stage;
@@ -17,14 +18,15 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct AlertStage {
     desk: Desk,
     runtime: Handle,
+    undecodable: Counter,
     done: std::collections::BTreeMap<u32, Position>,
 }
 
 impl AlertStage {
     /// A stage that applies findings to `desk`, whose futures run on `runtime`.
     #[must_use]
-    pub(crate) fn new(desk: Desk, runtime: Handle) -> Self {
-        Self { desk, runtime, done: std::collections::BTreeMap::new() }
+    pub(crate) fn new(desk: Desk, runtime: Handle, undecodable: Counter) -> Self {
+        Self { desk, runtime, undecodable, done: std::collections::BTreeMap::new() }
     }
 }
 
@@ -46,6 +48,7 @@ impl Stage for AlertStage {
             Ok(finding) => Some(finding),
             Err(error) => {
                 let at = record.position;
+                self.undecodable.inc();
                 tracing::error!(%error, partition = at.partition, offset = at.offset, "no finding");
                 None
             }

@@ -1,5 +1,6 @@
-//! Events → index. Appending makes them searchable; a thread of its own seals, merges and drops,
-//! and what it made durable is what gets committed.
+//! Events → index. Appending makes them searchable; a thread of its own seals and drops, and what
+//! it made durable is what gets committed. Another one merges: a merge may take minutes, and
+//! memory would be full of unsealed events by then.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use keng_bus::{Delivered, Delivery, Epoch, Position, Positions, Record, Topic};
 use keng_event::{Batch, Clock, Timestamp};
 use keng_indexer::{Error, Index, Maintained};
+use keng_metrics::Counter;
 use tokio::sync::broadcast;
 
 use crate::codec::Codec;
@@ -25,16 +27,24 @@ const TAIL_FULL_WAIT: Duration = Duration::from_millis(20);
 pub(crate) struct IndexStage {
     index: Index,
     codec: Codec,
+    undecodable: Counter,
     clock: Arc<dyn Clock>,
     tail: broadcast::Sender<Arc<Batch>>,
     keeper: Option<Keeper>,
 }
 
-/// The thread that does what is due, and what it made durable.
+/// The threads that do what is due, and what they made durable.
 #[derive(Debug)]
 struct Keeper {
-    stop: Sender<()>,
+    sealing: Worker,
+    merging: Worker,
     durable: Receiver<Vec<keng_indexer::Position>>,
+}
+
+/// A thread that ends once `stop` is dropped.
+#[derive(Debug)]
+struct Worker {
+    stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -46,11 +56,12 @@ impl IndexStage {
     pub(crate) fn new(
         index: Index,
         codec: Codec,
+        undecodable: Counter,
         clock: Arc<dyn Clock>,
         tail: broadcast::Sender<Arc<Batch>>,
     ) -> std::io::Result<Self> {
-        let keeper = Some(keep(index.clone(), Arc::clone(&clock))?);
-        Ok(Self { index, codec, clock, tail, keeper })
+        let keeper = Some(keep(&index, &clock)?);
+        Ok(Self { index, codec, undecodable, clock, tail, keeper })
     }
 
     fn append(&self, batch: &Arc<Batch>, end: keng_indexer::Position) -> anyhow::Result<()> {
@@ -64,16 +75,30 @@ impl IndexStage {
     }
 }
 
-fn keep(index: Index, clock: Arc<dyn Clock>) -> std::io::Result<Keeper> {
-    let (stop, stopped) = channel();
+fn keep(index: &Index, clock: &Arc<dyn Clock>) -> std::io::Result<Keeper> {
     let (report, durable) = channel();
+    let sealing = work("index-keeper", Index::maintain, index, clock, report.clone())?;
+    let merging = work("index-merger", Index::merge_due, index, clock, report)?;
+    Ok(Keeper { sealing, merging, durable })
+}
+
+/// Starts a thread that takes the step again and again.
+fn work(
+    name: &str,
+    step: fn(&Index, Timestamp) -> Result<Maintained, Error>,
+    index: &Index,
+    clock: &Arc<dyn Clock>,
+    report: Sender<Vec<keng_indexer::Position>>,
+) -> std::io::Result<Worker> {
+    let (stop, stopped) = channel::<()>();
+    let (index, clock) = (index.clone(), Arc::clone(clock));
     let work = move || {
         while stopped
             .recv_timeout(MAINTAIN_EVERY)
             .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
         {
             let start = clock.elapsed();
-            match index.maintain(clock.now()) {
+            match step(&index, clock.now()) {
                 Ok(done) if done == Maintained::default() => {}
                 Ok(done) => {
                     index.observe_commit(clock.elapsed().saturating_sub(start));
@@ -86,8 +111,12 @@ fn keep(index: Index, clock: Arc<dyn Clock>) -> std::io::Result<Keeper> {
             }
         }
     };
-    let thread = std::thread::Builder::new().name("index-keeper".to_owned()).spawn(work)?;
-    Ok(Keeper { stop, durable, thread })
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    Ok(Worker { stop, thread })
+}
+
+fn join(thread: JoinHandle<()>) -> anyhow::Result<()> {
+    thread.join().map_err(|_| anyhow::anyhow!("a thread that keeps the index ended in a panic"))
 }
 
 fn to_bus(position: keng_indexer::Position) -> Position {
@@ -112,7 +141,7 @@ impl Stage for IndexStage {
     }
 
     fn handle(&mut self, records: &[Delivered]) -> anyhow::Result<Vec<Record>> {
-        for decoded in self.codec.decode(records)? {
+        for decoded in self.codec.decode(records, &self.undecodable) {
             let Position { epoch, partition, offset } = decoded.end;
             let end = keng_indexer::Position { partition, epoch: epoch.0, offset };
             let batch = Arc::new(decoded.batch);
@@ -135,13 +164,15 @@ impl Stage for IndexStage {
         if !force {
             return Ok(reported.into_iter().map(to_bus).collect());
         }
-        if let Some(keeper) = self.keeper.take() {
-            drop(keeper.stop);
-            if keeper.thread.join().is_err() {
-                anyhow::bail!("the thread that keeps the index ended in a panic");
-            }
-        }
-        Ok(self.index.flush(now)?.positions.into_iter().map(to_bus).collect())
+        let Some(Keeper { sealing, merging, .. }) = self.keeper.take() else {
+            return Ok(Vec::new());
+        };
+        drop((sealing.stop, merging.stop));
+        join(sealing.thread)?;
+        // Sealed before a merge is waited for: whoever stops the process may lose patience.
+        let positions = self.index.flush(now)?.positions;
+        join(merging.thread)?;
+        Ok(positions.into_iter().map(to_bus).collect())
     }
 
     fn revoked(&mut self, _partition: u32) {

@@ -6,7 +6,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use keng_api::CurrentRules;
 use keng_bus::{Delivered, Delivery, Position, Positions, Record, Topic};
 use keng_event::{Clock, Finding, Timestamp};
+use keng_metrics::Counter;
 use keng_rules_engine::Engine;
 use tokio::sync::watch;
 
@@ -32,13 +33,14 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct RulesStage {
     engine: Engine,
     codec: Codec,
+    undecodable: Counter,
     clock: Arc<dyn Clock>,
     rules: watch::Receiver<CurrentRules>,
     state_file: PathBuf,
-    /// Where the stored state stands, asked for when partitions are assigned.
-    stored: Arc<BTreeMap<u32, Position>>,
-    /// How far evaluation has come.
-    reached: BTreeMap<u32, Position>,
+    /// How far evaluation has come; asked for when a partition is assigned. It outlives a
+    /// revocation: what was counted stays counted, and must not be counted again when the
+    /// partition comes back.
+    reached: Arc<Mutex<BTreeMap<u32, Position>>>,
     changed: bool,
     next_snapshot: Timestamp,
 }
@@ -53,6 +55,7 @@ impl RulesStage {
     pub(crate) fn new(
         mut engine: Engine,
         codec: Codec,
+        undecodable: Counter,
         clock: Arc<dyn Clock>,
         rules: watch::Receiver<CurrentRules>,
         state_file: PathBuf,
@@ -67,15 +70,19 @@ impl RulesStage {
         Ok(Self {
             engine,
             codec,
+            undecodable,
             clock,
             rules,
             state_file,
-            reached: stored.clone(),
-            stored: Arc::new(stored),
+            reached: Arc::new(Mutex::new(stored)),
             changed: false,
             next_snapshot: Timestamp::EPOCH,
         })
     }
+}
+
+fn lock(reached: &Mutex<BTreeMap<u32, Position>>) -> MutexGuard<'_, BTreeMap<u32, Position>> {
+    reached.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn records(findings: &[Finding]) -> Vec<Record> {
@@ -98,18 +105,18 @@ impl Stage for RulesStage {
     }
 
     fn positions(&self) -> Positions {
-        let stored = Arc::clone(&self.stored);
-        Arc::new(move |partition| stored.get(&partition).copied())
+        let reached = Arc::clone(&self.reached);
+        Arc::new(move |partition| lock(&reached).get(&partition).copied())
     }
 
     fn handle(&mut self, delivered: &[Delivered]) -> anyhow::Result<Vec<Record>> {
         let mut found = Vec::new();
-        for decoded in self.codec.decode(delivered)? {
+        for decoded in self.codec.decode(delivered, &self.undecodable) {
             let start = self.clock.elapsed();
             found.extend(self.engine.evaluate(&decoded.batch));
             let took = self.clock.elapsed().saturating_sub(start);
             self.engine.metrics().evaluation_duration.observe(took.as_secs_f64());
-            self.reached.insert(decoded.end.partition, decoded.end);
+            lock(&self.reached).insert(decoded.end.partition, decoded.end);
             self.changed = true;
         }
         Ok(records(&found))
@@ -121,6 +128,7 @@ impl Stage for RulesStage {
             self.engine.replace(rules);
         }
         let found = if at_head { self.engine.advance(now.minus(GRACE)) } else { Vec::new() };
+        self.changed |= !found.is_empty();
         Ok(records(&found))
     }
 
@@ -128,20 +136,19 @@ impl Stage for RulesStage {
         if !self.changed || (now < self.next_snapshot && !force) {
             return Ok(Vec::new());
         }
-        state::save(&self.state_file, &self.reached, &self.engine.snapshot())
+        let reached = lock(&self.reached).clone();
+        state::save(&self.state_file, &reached, &self.engine.snapshot())
             .with_context(|| format!("writing {}", self.state_file.display()))?;
         self.changed = false;
         self.next_snapshot = now.plus(SNAPSHOT_EVERY);
-        Ok(self.reached.values().copied().collect())
+        Ok(reached.into_values().collect())
     }
 
-    fn revoked(&mut self, partition: u32) {
-        self.reached.remove(&partition);
-    }
+    fn revoked(&mut self, _partition: u32) {}
 
     fn lost(&mut self, what: &Delivery) {
         if let Delivery::EpochChanged { now, .. } = what {
-            self.reached.remove(&now.partition);
+            lock(&self.reached).remove(&now.partition);
         }
     }
 }

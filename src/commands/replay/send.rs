@@ -9,6 +9,9 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::net::{TcpStream, UdpSocket};
 
+/// The token of the node that runs on the default data directory here.
+const LOCAL_TOKEN: &str = "data/local-admin.token";
+
 /// Longest wait for a busy receiver (429, 503) before giving up.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(120);
 
@@ -88,8 +91,12 @@ impl Sender {
             }
             Target::Http(base) => Ok(Self::Http {
                 client: crate::client::http(ca)?,
-                url: format!("{base}/api/v1/events"),
-                token: token_file.map(crate::client::token_from).transpose()?,
+                url: format!("{}/api/v1/events", base.trim_end_matches("/api/v1/events")),
+                token: match token_file {
+                    Some(path) => Some(crate::client::token_from(path)?),
+                    // Without the file the node will say that it wants a token.
+                    None => crate::client::token_from(Path::new(LOCAL_TOKEN)).ok(),
+                },
             }),
         }
     }

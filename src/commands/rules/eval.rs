@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -28,9 +28,25 @@ pub(crate) struct Eval {
     /// Log source of the events: product=…,category=…,service=… [default: as each event says]
     #[arg(long)]
     logsource: Option<LogSourceFilter>,
-    /// NDJSON file, `-` for standard input
-    #[arg(default_value = "-")]
-    file: PathBuf,
+    /// NDJSON file, `-` for standard input [default: -]
+    file: Option<PathBuf>,
+}
+
+impl Eval {
+    /// Rule paths and the file of events. `--rules` takes any number of paths, and so takes the
+    /// file too when that stands behind them: what is `-`, or a file that no rule has the name
+    /// of, is given back.
+    fn paths(&self) -> (&[PathBuf], &Path) {
+        let input = |path: &Path| {
+            let rule = path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml");
+            path.as_os_str() == "-" || (path.is_file() && !rule)
+        };
+        match (&self.file, self.rules.split_last()) {
+            (Some(file), _) => (&self.rules, file),
+            (None, Some((last, rules))) if !rules.is_empty() && input(last) => (rules, last),
+            (None, _) => (&self.rules, Path::new("-")),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -53,15 +69,15 @@ struct RuleLine<'a> {
 /// # Errors
 /// When the file cannot be read, or no rule at all is sound.
 pub(super) fn run(arguments: &Eval) -> anyhow::Result<Exit> {
-    let loaded = super::load_telling(&arguments.rules);
+    let (rules, file) = arguments.paths();
+    let loaded = super::load_telling(rules);
     if loaded.rules.is_empty() {
         return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
     }
-    let input: Box<dyn Read> = if arguments.file.as_os_str() == "-" {
+    let input: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())
     } else {
-        let path = &arguments.file;
-        Box::new(std::fs::File::open(path).with_context(|| format!("reading {}", path.display()))?)
+        Box::new(std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?)
     };
     let mut evaluation = Evaluation::new(Arc::new(loaded.rules), arguments.logsource.clone());
     let mut line = Vec::new();
