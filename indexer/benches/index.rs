@@ -81,7 +81,7 @@ fn take_in(index: &Index, events: u64, clock: &SystemClock) {
 fn merge(index: &Index, events: u64, clock: &SystemClock) {
     let (start, start_cpu) = (clock.elapsed(), cpu_time());
     let later = START.plus(Duration::from_secs(3 * 86_400));
-    while index.maintain(later).expect("a merge").merged_shards > 0 {}
+    while index.merge_due(later).expect("a merge").merged_shards > 0 {}
     show("the one merge", events, clock.elapsed() - start, cpu_time() - start_cpu);
 }
 

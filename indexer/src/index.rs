@@ -1,8 +1,9 @@
 //! The index as a whole: taking events in, sealing and merging them, knowing how far it came.
 //!
-//! Two locks. The *view* is what searches see: shards and tail, always one consistent state,
-//! held only to look or to swap. The *writer* is held by whoever seals, merges or drops; appends
-//! and searches go on meanwhile.
+//! Three locks. The *view* is what searches see: shards and tail, always one consistent state,
+//! held only to look or to swap. The *writer* is held by whoever seals, drops, or begins and
+//! ends a merge; appends and searches go on meanwhile. *Merging* is held by whoever merges, for
+//! minutes perhaps; sealing and dropping go on meanwhile. It is taken before the writer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,13 +24,14 @@ use crate::store::files::Layout;
 use crate::store::manifest::{Change, Manifest, ShardMeta, State};
 use crate::store::shard::Shard;
 use crate::store::tail::{Entry, Tail};
-use crate::store::{merge, policy, seal};
+use crate::store::{policy, seal};
+
+mod merging;
+
+use merging::Merging;
 
 /// Shards whose field names are read when the index is opened.
 const NAMED_SHARDS: usize = 16;
-
-/// Pause after a merge that failed: it costs minutes and can wait, nothing depends on it.
-const MERGE_PAUSE: Duration = Duration::from_secs(600);
 
 /// How far a partition of the bus was read: the next event to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ pub struct Appended {
     pub repeated: usize,
 }
 
-/// What one call of [`Index::maintain`] did.
+/// What one call of [`Index::maintain`] or [`Index::merge_due`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
     /// Events that went from memory into shards.
@@ -101,6 +103,7 @@ pub(crate) struct Inner {
     layout: Layout,
     view: RwLock<View>,
     writer: Mutex<Writer>,
+    merging: Mutex<Merging>,
     /// Field names that stored events have, so that a query can be warned of others.
     names: RwLock<Arc<BTreeSet<String>>>,
     metrics: Metrics,
@@ -119,13 +122,16 @@ struct View {
     /// Latest event first.
     shards: Arc<Vec<Arc<Shard>>>,
     tail: Tail,
+    /// Where reading the bus has to begin, as committed.
+    positions: Vec<Position>,
 }
 
 struct Writer {
     manifest: Manifest,
     state: State,
-    /// No merging before: the last one failed.
-    merge_after: Timestamp,
+    /// Shards of commits that failed. The manifest on disk may name them until it is written
+    /// anew, so they stay until then.
+    unsettled: Vec<u32>,
 }
 
 /// What a search works on: nothing in it changes any more.
@@ -173,13 +179,15 @@ impl Index {
         let view = View {
             shards: Arc::new(sorted(opened.collect())),
             tail: Tail::new(state.progress.clone()),
+            positions: state.positions(),
         };
         let inner = Inner {
             config,
             datasets,
             layout,
             view: RwLock::new(view),
-            writer: Mutex::new(Writer { manifest, state, merge_after: Timestamp::EPOCH }),
+            writer: Mutex::new(Writer { manifest, state, unsettled: Vec::new() }),
+            merging: Mutex::default(),
             names: RwLock::default(),
             metrics: Metrics::new(registry),
             fault,
@@ -191,10 +199,10 @@ impl Index {
     }
 
     /// Where reading the bus has to begin so that nothing is lost: the committed position of
-    /// each partition. Partitions that are not listed begin at their start.
+    /// each partition. Partitions that are not listed begin at their start. Waits for no disk.
     #[must_use]
     pub fn positions(&self) -> Vec<Position> {
-        self.inner.writer().state.positions()
+        self.inner.view.read().unwrap_or_else(PoisonError::into_inner).positions.clone()
     }
 
     /// Takes a batch in; its events are searchable when this returns. `end` is the position
@@ -220,14 +228,23 @@ impl Index {
         Ok(Appended { events, repeated })
     }
 
-    /// Does what is due: seals the tail, merges once, drops what retention says. Call it about
-    /// twice a second, on a thread that may block; [`Index::append`] and searches go on
-    /// meanwhile.
+    /// Does what is due: seals the tail, drops what retention says. Call it about twice a
+    /// second, on a thread that may block; [`Index::append`] and searches go on meanwhile.
     ///
     /// # Errors
     /// When the disk fails. What was to be sealed stays in memory and is tried again.
     pub fn maintain(&self, now: Timestamp) -> Result<Maintained, Error> {
         self.inner.maintain(now, false).inspect_err(|error| self.inner.count(error))
+    }
+
+    /// Merges shards into one if any are due: one merge at most, which may take minutes. Call it
+    /// about twice a second, on a thread of its own: everything else goes on meanwhile. When
+    /// retention drops one of the shards in that time, the merge is thrown away.
+    ///
+    /// # Errors
+    /// When the disk fails. The shards stay as they are, and no merge is tried for ten minutes.
+    pub fn merge_due(&self, now: Timestamp) -> Result<Maintained, Error> {
+        self.inner.merge_due(now).inspect_err(|error| self.inner.count(error))
     }
 
     /// As [`Index::maintain`], but seals everything that is in memory, however little; for an
@@ -244,7 +261,8 @@ impl Index {
         self.inner.metrics.observe_searchable(batch, now);
     }
 
-    /// Notes how long a call of [`Index::maintain`] took that sealed, merged or dropped.
+    /// Notes how long a call of [`Index::maintain`] or [`Index::merge_due`] took that sealed,
+    /// merged or dropped.
     pub fn observe_commit(&self, duration: Duration) {
         self.inner.metrics.observe_commit(duration);
     }
@@ -306,34 +324,17 @@ impl Inner {
             done.sealed_events = self.seal(&mut writer, &entries, now)?;
             done.positions = writer.state.positions();
         }
-        let tidied = self.tidy(&mut writer, &mut done, now, force);
+        let dropped = self.drop_expired(&mut writer, now);
         self.show_state();
-        match tidied {
+        match dropped {
             // What was sealed must be told all the same: the bus waits for it.
             Err(error) if done.sealed_events > 0 => {
-                tracing::error!(%error, "events are sealed, but merging or dropping shards failed");
+                tracing::error!(%error, "events are sealed, but dropping shards failed");
                 self.count(&error);
-                Ok(done)
             }
-            tidied => tidied.map(|()| done),
+            dropped => done.dropped_shards = dropped?,
         }
-    }
-
-    fn tidy(
-        &self,
-        writer: &mut Writer,
-        done: &mut Maintained,
-        now: Timestamp,
-        stopping: bool,
-    ) -> Result<(), Error> {
-        done.dropped_shards = self.drop_expired(writer, now)?;
-        if stopping || now < writer.merge_after {
-            return Ok(());
-        }
-        done.merged_shards = self.merge(writer, now).inspect_err(|_| {
-            writer.merge_after = now.plus(MERGE_PAUSE);
-        })?;
-        Ok(())
+        Ok(done)
     }
 
     /// The batches to be sealed now.
@@ -358,20 +359,16 @@ impl Inner {
         now: Timestamp,
     ) -> Result<u64, Error> {
         let slices = seal::slices(entries, self.config.bucket.duration());
-        let first = writer.state.next;
+        self.settle(writer)?;
+        let ids: Vec<u32> = slices.iter().map(|_| writer.reserve()).collect();
         let mut change = writer.change();
         let write = |change: &mut Change| {
-            for slice in &slices {
-                let id = change.next;
-                change.next = id.saturating_add(1);
-                change.add.push(seal::write(&self.layout, id, slice, &*self.fault)?);
+            for (id, slice) in ids.iter().zip(&slices) {
+                change.add.push(seal::write(&self.layout, *id, slice, &*self.fault)?);
             }
             (self.fault)(FaultPoint::ShardSynced)
         };
-        if let Err(error) = write(&mut change) {
-            seal::discard(&self.layout, &(first..change.next).collect::<Vec<_>>());
-            return Err(error);
-        }
+        write(&mut change).inspect_err(|_| seal::discard(&self.layout, &ids))?;
         if let Some(last) = entries.last() {
             change.progress = (*last.progress).clone();
         }
@@ -381,32 +378,9 @@ impl Inner {
             .map(|meta| Arc::new(Shard::new(&self.layout, meta.clone(), &BTreeMap::new())));
         let shards: Vec<_> = shards.collect();
         self.commit(writer, &change, now)?;
-        self.publish(&change.remove, shards, entries.len());
+        self.publish(&change, shards, entries.len());
         (self.fault)(FaultPoint::Published)?;
         Ok(change.add.iter().map(|shard| shard.events).sum())
-    }
-
-    fn merge(&self, writer: &mut Writer, now: Timestamp) -> Result<usize, Error> {
-        let shards = writer.state.shards.values();
-        let Some(merge) = policy::next_merge(shards, &self.config, now) else { return Ok(0) };
-        let view = self.snapshot();
-        let is_source = |shard: &&Arc<Shard>| merge.shards.contains(&shard.meta.id);
-        let sources: Vec<_> = view.shards.iter().filter(is_source).map(Arc::clone).collect();
-        drop(view);
-        let mut change = writer.change();
-        let id = change.next;
-        change.next = id.saturating_add(1);
-        change.remove = merge.shards.clone();
-        let merged = merge::write(&self.layout, id, &merge, &sources, &*self.fault)?;
-        change.add.push(merged.meta.clone());
-        (self.fault)(FaultPoint::ShardSynced).inspect_err(|_| {
-            seal::discard(&self.layout, &[id]);
-        })?;
-        self.commit(writer, &change, now)?;
-        self.publish(&change.remove, vec![Arc::new(merged)], 0);
-        (self.fault)(FaultPoint::Published)?;
-        sources.iter().for_each(|shard| shard.doom(false));
-        Ok(sources.len())
     }
 
     fn drop_expired(&self, writer: &mut Writer, now: Timestamp) -> Result<usize, Error> {
@@ -420,26 +394,38 @@ impl Inner {
         drop(view);
         let change = Change { remove: expired, ..writer.change() };
         self.commit(writer, &change, now)?;
-        self.publish(&change.remove, Vec::new(), 0);
+        self.publish(&change, Vec::new(), 0);
         (self.fault)(FaultPoint::Published)?;
         dropped.iter().for_each(|shard| shard.doom(true));
         Ok(dropped.len())
     }
 
+    /// After a failed commit: makes the manifest certain, and deletes what nothing names then.
+    /// Done before anything new is written, so that commits that fail again and again do not
+    /// fill the disk with shards.
+    fn settle(&self, writer: &mut Writer) -> Result<(), Error> {
+        writer.manifest.settle(&writer.state, &*self.fault)?;
+        seal::discard(&self.layout, &std::mem::take(&mut writer.unsettled));
+        Ok(())
+    }
+
     fn commit(&self, writer: &mut Writer, change: &Change, now: Timestamp) -> Result<(), Error> {
-        let Writer { manifest, state, .. } = writer;
-        manifest.commit(state, change, &*self.fault)?;
+        let Writer { manifest, state, unsettled } = writer;
+        manifest.commit(state, change, &*self.fault).inspect_err(|_| {
+            unsettled.extend(change.add.iter().map(|shard| shard.id));
+        })?;
         self.metrics.committed(now);
         Ok(())
     }
 
     /// Shows searches the new shards in the same instant in which the events leave the tail.
-    fn publish(&self, remove: &[u32], add: Vec<Arc<Shard>>, released: usize) {
+    fn publish(&self, change: &Change, add: Vec<Arc<Shard>>, released: usize) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        let kept = view.shards.iter().filter(|shard| !remove.contains(&shard.meta.id));
+        let kept = view.shards.iter().filter(|shard| !change.remove.contains(&shard.meta.id));
         let shards = kept.map(Arc::clone).chain(add).collect();
         view.shards = Arc::new(sorted(shards));
         view.tail.release(released);
+        view.positions = change.progress.positions();
     }
 
     fn show_state(&self) {
@@ -454,6 +440,14 @@ impl Writer {
     fn change(&self) -> Change {
         let progress = self.state.progress.clone();
         Change { next: self.state.next, add: Vec::<ShardMeta>::new(), remove: Vec::new(), progress }
+    }
+
+    /// A number for a shard. It is never given again, even if the shard does not come into
+    /// being: a record that a failed commit left on disk must not come to name other contents.
+    fn reserve(&mut self) -> u32 {
+        let id = self.state.next;
+        self.state.next = id.saturating_add(1);
+        id
     }
 }
 

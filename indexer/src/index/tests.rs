@@ -2,6 +2,8 @@
 
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::request::Sort;
@@ -19,7 +21,7 @@ fn newest_first(count: u64) -> Vec<String> {
 /// Seals everything and merges what can be merged.
 fn settle(index: &Index) {
     index.flush(NOW).unwrap();
-    while index.maintain(NOW.plus(Duration::from_secs(2 * 86_400))).unwrap().merged_shards > 0 {}
+    while index.merge_due(NOW.plus(Duration::from_secs(2 * 86_400))).unwrap().merged_shards > 0 {}
 }
 
 #[test]
@@ -168,12 +170,129 @@ fn a_merge_that_fails_holds_nothing_up_and_is_tried_again_later() {
         index.flush(NOW).unwrap();
     }
     let later = |seconds: u64| NOW.plus(Duration::from_secs(86_400 + seconds));
-    assert!(index.maintain(later(0)).is_err());
+    assert!(index.merge_due(later(0)).is_err());
     append(&index, 8, 4);
     assert_eq!(index.maintain(later(1)).unwrap(), Maintained::default());
     assert_eq!(index.maintain(later(200)).unwrap().positions, [end(12)]);
-    assert_eq!(index.maintain(later(800)).unwrap().merged_shards, 3);
+    assert_eq!(index.merge_due(later(599)).unwrap(), Maintained::default());
+    assert_eq!(index.merge_due(later(600)).unwrap().merged_shards, 3);
     assert_eq!(ids(&search(&index, &request("*"))), newest_first(12));
+}
+
+/// An index whose first merge waits, its shard written: says so on the receiver and goes on
+/// when the sender is dropped.
+fn open_merging(dir: &Path, config: Config) -> (Index, Arc<AtomicBool>, Receiver<()>, Sender<()>) {
+    let armed = Arc::new(AtomicBool::new(false));
+    let (reached, at_point) = channel();
+    let (go, going) = channel();
+    let (reached, going) = (Mutex::new(reached), Mutex::new(going));
+    let fires = Arc::clone(&armed);
+    let fault: FaultHook = Arc::new(move |point| {
+        if point == FaultPoint::ShardWritten && fires.swap(false, Ordering::SeqCst) {
+            reached.lock().unwrap().send(()).unwrap();
+            assert!(going.lock().unwrap().recv().is_err());
+        }
+        Ok(())
+    });
+    (open_faulty(dir, config, fault), armed, at_point, go)
+}
+
+#[test]
+fn events_are_taken_in_and_sealed_while_a_merge_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (index, armed, at_point, go) = open_merging(dir.path(), Config::default());
+    for part in [0, 4] {
+        append(&index, part, 4);
+        index.flush(NOW).unwrap();
+    }
+    armed.store(true, Ordering::SeqCst);
+    let merging = {
+        let index = index.clone();
+        std::thread::spawn(move || index.merge_due(NOW.plus(Duration::from_secs(700))))
+    };
+    at_point.recv().unwrap();
+    for part in [8, 12] {
+        append(&index, part, 4);
+        assert_eq!(index.flush(NOW).unwrap().positions, [end(part + 4)]);
+        assert_eq!(index.positions(), [end(part + 4)]);
+    }
+    append(&index, 16, 4);
+    assert_eq!(ids(&search(&index, &request("*"))), newest_first(20));
+    drop(go);
+    assert_eq!(merging.join().unwrap().unwrap().merged_shards, 2);
+    assert_eq!(index.inner.snapshot().shards.len(), 3);
+    assert_eq!(index.positions(), [end(16)]);
+    assert_eq!(ids(&search(&index, &request("*"))), newest_first(20));
+    drop(index);
+    let index = open(dir.path());
+    assert_eq!(index.positions(), [end(16)]);
+    assert_eq!(ids(&search(&index, &request("*"))), newest_first(16));
+}
+
+#[test]
+fn a_merge_is_thrown_away_when_one_of_its_shards_was_dropped_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { retention: Span::from_seconds(3_600), ..Config::default() };
+    let (index, armed, at_point, go) = open_merging(dir.path(), config);
+    let seconds = Duration::from_secs;
+    for (offset, received) in [(0, NOW.minus(seconds(1_800))), (1, NOW)] {
+        let mut builder = keng_event::BatchBuilder::new();
+        builder.event(NOW.minus(seconds(1_800)), received).finish();
+        let first = EventId { epoch: EPOCH, partition: 0, offset };
+        index.append(Arc::new(builder.finish().with_origin(first)), end(offset + 1)).unwrap();
+        index.flush(NOW).unwrap();
+    }
+    armed.store(true, Ordering::SeqCst);
+    let merging = {
+        let index = index.clone();
+        std::thread::spawn(move || index.merge_due(NOW.plus(seconds(700))))
+    };
+    at_point.recv().unwrap();
+    assert_eq!(index.maintain(NOW.plus(seconds(1_900))).unwrap().dropped_shards, 1);
+    drop(go);
+    assert_eq!(merging.join().unwrap().unwrap(), Maintained::default());
+    assert_eq!(ids(&search(&index, &request("*"))), ["e-0-1"]);
+    for name in ["shards", "packs"] {
+        assert_eq!(std::fs::read_dir(dir.path().join(name)).unwrap().count(), 1);
+    }
+    drop(index);
+    assert_eq!(ids(&search(&open(dir.path()), &request("*"))), ["e-0-1"]);
+}
+
+/// Names of the shards' directories.
+fn shard_names(dir: &Path) -> BTreeSet<std::ffi::OsString> {
+    std::fs::read_dir(dir.join("shards")).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+}
+
+#[test]
+fn what_a_failed_commit_wrote_stays_until_the_manifest_is_certain_and_is_never_overwritten() {
+    for point in [FaultPoint::ManifestTorn, FaultPoint::ManifestWritten, FaultPoint::ManifestSynced]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let times = Mutex::new(0);
+        // The commit fails, then the attempt to make the manifest certain, then nothing.
+        let fault: FaultHook = Arc::new(move |reached| {
+            let mut times = times.lock().unwrap();
+            let fails = (reached == point && *times == 0)
+                || (reached == FaultPoint::CheckpointWritten && *times == 1);
+            *times += u8::from(fails);
+            if fails { Err(Error::Fault(reached)) } else { Ok(()) }
+        });
+        let index = open_faulty(dir.path(), Config::default(), fault);
+        append(&index, 0, 4);
+        assert!(index.flush(NOW).is_err());
+        let left = shard_names(dir.path());
+        assert_eq!(left.len(), 1, "{point:?}");
+        append(&index, 4, 4);
+        assert!(index.flush(NOW).is_err());
+        assert_eq!(shard_names(dir.path()), left, "{point:?}: written before it is certain");
+        assert_eq!(index.flush(NOW).unwrap().positions, [end(8)]);
+        let after = shard_names(dir.path());
+        assert_eq!(after.len(), 1, "{point:?}: rubbish was left");
+        assert!(after.is_disjoint(&left), "{point:?}: a number was used again");
+        drop(index);
+        assert_eq!(ids(&search(&open(dir.path()), &request("*"))), newest_first(8), "{point:?}");
+    }
 }
 
 #[test]
@@ -313,7 +432,9 @@ fn live(index: &Index) -> Result<(), Error> {
     }
     index.inner.writer().manifest.suspect();
     append(index, 40, 5);
-    index.maintain(NOW.plus(Duration::from_secs(2 * 86_400)))?;
+    let later = NOW.plus(Duration::from_secs(2 * 86_400));
+    index.maintain(later)?;
+    index.merge_due(later)?;
     append(index, 45, 5);
     index.flush(NOW)?;
     Ok(())

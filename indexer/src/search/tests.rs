@@ -218,7 +218,7 @@ fn fill(index: &Index, batches: &[(Arc<Batch>, Fate)]) {
             Fate::Merge => {
                 index.flush(NOW).unwrap();
                 let later = NOW.plus(Duration::from_secs(3 * 86_400));
-                while index.maintain(later).unwrap().merged_shards > 0 {}
+                while index.merge_due(later).unwrap().merged_shards > 0 {}
             }
         }
     }
@@ -467,7 +467,7 @@ fn every_sealed_and_merged_shard_is_sorted_newest_first() {
     }
     for merged in [false, true] {
         if merged {
-            index.maintain(NOW.plus(Duration::from_secs(86_400))).unwrap();
+            index.merge_due(NOW.plus(Duration::from_secs(86_400))).unwrap();
         }
         for shard in index.searcher().inner.snapshot().shards.iter() {
             let open = shard.open().unwrap();

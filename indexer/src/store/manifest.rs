@@ -84,7 +84,7 @@ impl ShardMeta {
 /// Everything that is committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Number of the next shard or pack.
+    /// Number of the next shard or pack; may be ahead of what is committed.
     pub(crate) next: u32,
     pub(crate) shards: BTreeMap<u32, ShardMeta>,
     pub(crate) progress: Progress,
@@ -187,13 +187,20 @@ impl Manifest {
         change: &Change,
         fault: Fault<'_>,
     ) -> Result<(), Error> {
-        if self.suspect || self.end > CHECKPOINT_BYTES {
-            self.checkpoint(state, fault)?;
-        }
+        self.settle(state, fault)?;
         self.suspect = true;
         self.append(&encode(&Record::Change(change.clone()), &self.path)?, fault)?;
         self.suspect = false;
         state.apply(change);
+        Ok(())
+    }
+
+    /// Writes the manifest anew if a commit failed or it has grown; afterwards it says exactly
+    /// what `state` does.
+    pub(crate) fn settle(&mut self, state: &State, fault: Fault<'_>) -> Result<(), Error> {
+        if self.suspect || self.end > CHECKPOINT_BYTES {
+            self.checkpoint(state, fault)?;
+        }
         Ok(())
     }
 
