@@ -57,11 +57,20 @@ impl Remote {
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let token = match &self.token_file {
             Some(path) => Some(token_from(path)?),
-            // Without the file the node will say that it wants a token, and how to get one.
-            None => token_from(&self.data.join("local-admin.token")).ok(),
+            None => None,
         };
         let running = || node_of(&self.data).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let base = self.url.clone().unwrap_or_else(running).trim_end_matches('/').to_owned();
+        // The local token is for the node here and goes nowhere else. Without it the node will say
+        // that it wants one, and how to get it.
+        let here = ["127.0.0.1", "localhost", "[::1]"];
+        let local = base.split_once("://").is_some_and(|(_, rest)| {
+            here.iter().any(|host| {
+                rest.strip_prefix(host).is_some_and(|end| end.is_empty() || end.starts_with(':'))
+            })
+        });
+        let own = || token_from(&self.data.join("local-admin.token")).ok().filter(|_| local);
+        let token = token.or_else(own);
         Ok(Client { http: http(self.ca.as_deref())?, base, token })
     }
 }

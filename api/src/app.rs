@@ -21,6 +21,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) searches: Arc<Semaphore>,
     pub(crate) tails: Arc<Semaphore>,
+    /// Rule checks: one at a time, because a text of some KiB can take a lot to compile.
+    pub(crate) checks: Arc<Semaphore>,
     /// Ends what would go on for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -34,6 +36,7 @@ impl App {
             metrics,
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
+            checks: Arc::new(Semaphore::new(1)),
             stop,
         })
     }

@@ -91,7 +91,9 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let message = refused.to_string();
         match refused {
-            Refused::TooLarge { .. } => Self::new(Code::TooLarge, message),
+            Refused::TooLarge { .. } | Refused::TooManyRecords { .. } => {
+                Self::new(Code::TooLarge, message)
+            }
             Refused::RecordTooLarge { line, .. } => Self::new(Code::TooLarge, message).line(line),
             Refused::Malformed { line, .. } => Self::new(Code::Malformed, message)
                 .line(line)

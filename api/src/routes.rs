@@ -232,9 +232,14 @@ fn rule_routes() -> Vec<Route> {
             "The rules that run, and what keeps others from it",
         )
         .gives("RuleList"),
-        post("/api/v1/rules:check", read, rules::check, "Compile rules without running them")
-            .takes("application/yaml")
-            .gives("RuleCheck"),
+        post(
+            "/api/v1/rules:check",
+            Needs(P::ManageRules),
+            rules::check,
+            "Compile rules without running them",
+        )
+        .takes("application/yaml")
+        .gives("RuleCheck"),
     ]
 }
 

@@ -48,7 +48,12 @@ pub(crate) async fn check(
     }
     let body = bytes(request, &(), BODY_BYTES_MAX).await?;
     let datasets = app.state.datasets;
+    let turn = Arc::clone(&app.checks)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new(Code::Busy, "other rules are being checked").retry_after(1))?;
     let compile = move || {
+        // Held until the work is done, not until the sender hangs up.
+        let _turn = turn;
         let text = String::from_utf8_lossy(&body);
         load_text("request", &text, datasets)
     };

@@ -96,6 +96,12 @@ pub enum Refused {
         /// The limit.
         bytes_max: usize,
     },
+    /// The body holds more records than allowed.
+    #[error("the body holds more than {records_max} records: send it in smaller parts")]
+    TooManyRecords {
+        /// The limit.
+        records_max: usize,
+    },
     /// A record is larger than allowed.
     #[error("record {line} has {bytes} bytes, more than the {bytes_max} of an event: shorten it")]
     RecordTooLarge {
@@ -146,6 +152,7 @@ impl Refused {
     const fn reason(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too_large",
+            Self::TooManyRecords { .. } => "too_many_records",
             Self::RecordTooLarge { .. } => "record_too_large",
             Self::Encoding { .. } => "encoding",
             Self::Malformed { .. } => "malformed",
@@ -333,6 +340,10 @@ fn busy(reason: &'static str) -> Refused {
     Refused::Busy { reason, retry_after: RETRY_AFTER }
 }
 
+/// Most records of one body. Each takes some hundred bytes in memory however short it is: without
+/// this bound, a few packed KiB of empty lines would take gigabytes.
+const BODY_RECORDS_MAX: usize = 100_000;
+
 /// Collects a body's events into batches.
 #[derive(Default)]
 struct Making {
@@ -350,6 +361,9 @@ impl Making {
         if received.raw.len() > bytes_max {
             let bytes = received.raw.len();
             return Err(Refused::RecordTooLarge { line, bytes, bytes_max });
+        }
+        if self.events >= BODY_RECORDS_MAX {
+            return Err(Refused::TooManyRecords { records_max: BODY_RECORDS_MAX });
         }
         // Before the record, not after it, so that the last batch is never empty: it has the key.
         if self.builder.bytes() >= BODY_BATCH_BYTES || self.builder.len() >= BODY_BATCH_EVENTS {
