@@ -1,6 +1,7 @@
 //! The built-in page in a real browser: an analyst signs in, searches, opens an event, takes an
 //! alert, and looks at the sources.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -17,7 +18,9 @@ struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        drop(self.driver.kill());
+        // The driver's own group: the browser must not outlive it.
+        let group = format!("-{}", self.driver.id());
+        drop(Command::new("kill").args(["-KILL", "--", &group]).status());
         drop(self.driver.wait());
     }
 }
@@ -34,6 +37,7 @@ impl Browser {
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .expect("chromedriver starts");
         let profile = tempfile::tempdir().expect("a directory");
