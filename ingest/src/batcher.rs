@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::appender::{Closed, Held, Lost};
+use crate::budget::Budget;
 use crate::flow::Decoded;
 use crate::metrics::{Counts, Dropped, IngestMetrics, Input};
 use crate::parse::{self, Outcome, Received};
@@ -106,7 +107,7 @@ impl Batcher {
         self.close_all();
     }
 
-    fn close_all(&self) {
+    pub(crate) fn close_all(&self) {
         for shard in &self.shards {
             self.close(&mut shard.lock());
         }
@@ -191,15 +192,21 @@ impl Filling<'_> {
         self.added(1, received.raw.len());
     }
 
-    /// Lets `decode` put any number of events into the batch, which came as `bytes` bytes.
+    /// Lets `decode` put any number of events into the batch, which came from `sender` as `bytes`
+    /// bytes. The first is booked with the datagram; how many more there are is known only now.
     pub(crate) fn decode<T>(
         &mut self,
+        budget: &Budget,
+        sender: IpAddr,
         bytes: usize,
         decode: impl FnOnce(&mut BatchBuilder) -> T,
     ) -> T {
         let before = self.open.builder.len();
         let result = decode(&mut self.open.builder);
         let added = self.open.builder.len().saturating_sub(before);
+        let more = added.saturating_sub(1) * EVENT_OVERHEAD_BYTES;
+        budget.add(sender, more);
+        self.hold_datagram(sender, more);
         self.added(added as u64, bytes);
         result
     }
@@ -214,7 +221,8 @@ impl Filling<'_> {
         }
     }
 
-    /// The bytes of a stream that were granted for what follows.
+    /// The bytes of a stream that were granted for the record that comes next; before it, since
+    /// with it the batch may be closed.
     pub(crate) fn hold(&mut self, permit: OwnedSemaphorePermit) {
         match &mut self.open.permit {
             Some(held) => held.merge(permit),

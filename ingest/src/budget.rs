@@ -3,11 +3,13 @@
 //! UDP cannot be told to wait, so what does not fit is shed. A sender may hold as much as is
 //! still free: alone it may fill half, two that flood fill a third each, and whoever else comes
 //! always finds room. (Dynamic thresholds with factor 1: Choudhury and Hahne, IEEE/ACM
-//! Transactions on Networking 6(2), 1998.) Streams need no such rule: they wait in line.
+//! Transactions on Networking 6(2), 1998.) Streams need no such rule for what is complete: that
+//! waits in line. What is not complete yet cannot wait for room, as all that have begun might
+//! wait for each other; it has an account of this kind, by way of [`Share`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::metrics::Dropped;
 
@@ -48,6 +50,13 @@ impl Budget {
         Ok(())
     }
 
+    /// Books `bytes` that are there already, whether there is room or not: they keep others out.
+    pub(crate) fn add(&self, sender: IpAddr, bytes: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes += bytes;
+        *state.by_sender.entry(sender).or_default() += bytes;
+    }
+
     /// Gives back what was booked.
     pub(crate) fn give_back(&self, held: &[(IpAddr, usize)]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,9 +78,42 @@ impl Budget {
     }
 }
 
+/// What one holder has booked, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<Budget>,
+    sender: IpAddr,
+    bytes: usize,
+}
+
+impl Share {
+    pub(crate) fn new(budget: Arc<Budget>, sender: IpAddr) -> Self {
+        Self { budget, sender, bytes: 0 }
+    }
+
+    /// Makes it `bytes`; `false` and unchanged where there is no room to grow so far.
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes {
+            if self.budget.take(self.sender, bytes - self.bytes).is_err() {
+                return false;
+            }
+        } else if bytes < self.bytes {
+            self.budget.give_back(&[(self.sender, self.bytes - bytes)]);
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.resize(0);
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a ratio for a gauge")]
 pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+    if whole == 0 { 1.0 } else { (part as f64 / whole as f64).min(1.0) }
 }
 
 #[cfg(test)]
@@ -101,5 +143,25 @@ mod tests {
         budget.give_back(&[(NOISY, 50)]);
         assert!(budget.fill() < 0.01);
         assert!(budget.state.lock().unwrap().by_sender.is_empty());
+    }
+
+    #[test]
+    fn what_is_there_already_is_booked_beyond_the_limit_and_keeps_others_out() {
+        let budget = Budget::new(100);
+        budget.add(NOISY, 150);
+        assert_eq!(budget.take(QUIET, 1), Err(Dropped::BufferFull));
+        budget.give_back(&[(NOISY, 150)]);
+        assert_eq!(budget.take(QUIET, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_share_grows_while_there_is_room_and_is_given_back_whole() {
+        let budget = Arc::new(Budget::new(100));
+        let mut share = Share::new(Arc::clone(&budget), NOISY);
+        assert!(share.resize(40) && !share.resize(90) && share.resize(10));
+        assert_eq!(budget.take(QUIET, 40), Ok(()));
+        drop(share);
+        budget.give_back(&[(QUIET, 40)]);
+        assert_eq!(budget.state.lock().unwrap().bytes, 0);
     }
 }

@@ -24,7 +24,8 @@ pub struct Config {
     /// The zone of stamps without an offset, from sources that name none of their own.
     pub time_zone: String,
     /// Most raw bytes that may wait for the log: one such amount for what can be slowed down
-    /// (TCP, HTTP), and one for what cannot (UDP). In memory an event takes some three times as
+    /// (TCP, HTTP), one for what cannot (UDP), and one for the beginnings of records whose rest
+    /// has not come yet (TCP). 256 bytes are added for each record. In memory an event takes some three times as
     /// much as its raw bytes.
     pub buffer: ByteSize,
     /// `[[source]]`, which stands beside `[ingest]` in the file: what is known about senders.

@@ -6,7 +6,7 @@
 //! limit is cut there and the rest of that record is skipped, so that the next one is whole.
 //! However the stream is split into reads, the frames are the same.
 
-use memchr::memchr2;
+use memchr::{memchr2, memchr2_iter, memmem};
 
 /// Most digits of an octet count: 32 bits' worth.
 const COUNT_DIGITS_MAX: usize = 10;
@@ -15,6 +15,10 @@ const COUNT_DIGITS_MAX: usize = 10;
 /// belongs to an oversize record, which is cut and skipped by its count; a larger one is taken
 /// for the beginning of a line, lest a few bytes make us skip gigabytes.
 const COUNT_BELIEVED_MAX: usize = 64 * 1024 * 1024;
+
+/// Room for unfinished records that is kept between reads, so that a connection that once sent
+/// much does not hold memory for as long as it lives.
+const KEPT_BYTES: usize = 16 * 1024;
 
 /// One record without its framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,46 @@ impl Framer {
             at += length;
         }
         self.pending.drain(..at.min(self.pending.len()));
+        if self.pending.capacity() / 2 > self.pending.len() {
+            self.pending.shrink_to(KEPT_BYTES);
+        }
+    }
+
+    /// How many bytes wait for the rest of their record.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// At least as many as the frames that feeding `bytes`, and cutting after that, can give.
+    pub(crate) fn frames_max(&self, bytes: &[u8]) -> usize {
+        let lines = memchr2_iter(b'\n', 0, bytes).count();
+        let after_digit = |at: &usize| {
+            let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+            before.is_none_or(u8::is_ascii_digit)
+        };
+        let counts = memmem::find_iter(bytes, b" <").filter(after_digit).count();
+        // One that began before, and one that is cut before its end is seen.
+        lines + counts + 2
+    }
+
+    /// Gives up waiting for the rest of the unfinished record: `sink` gets what there is of it,
+    /// and its rest will be skipped.
+    pub(crate) fn cut(&mut self, mut sink: impl FnMut(Frame<'_>)) {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return;
+        }
+        let (bytes, skip) = match start(&pending) {
+            Start::Counted { prefix, length } => {
+                let bytes = pending.get(prefix..).unwrap_or_default();
+                (bytes, Skip::Octets(length.saturating_sub(bytes.len())))
+            }
+            Start::Line | Start::TooEarlyToTell => (&*pending, Skip::Line),
+        };
+        (self.searched, self.skip) = (0, skip);
+        if !bytes.is_empty() {
+            sink(Frame { bytes, truncated: true });
+        }
     }
 
     /// The stream has ended: what is left is a record whose end may be missing.
@@ -196,7 +240,12 @@ mod tests {
             frames.push((String::from_utf8_lossy(frame.bytes).into_owned(), frame.truncated));
         };
         for piece in pieces {
-            framer.feed(piece, &mut sink);
+            let (mut given, most) = (0, framer.frames_max(piece));
+            framer.feed(piece, |frame| {
+                given += 1;
+                sink(frame);
+            });
+            assert!(given <= most, "{given} frames of at most {most}");
         }
         framer.finish(&mut sink);
         frames
@@ -243,6 +292,24 @@ mod tests {
         let cut = format!("<1>{}…", "x".repeat(MAX - 3));
         assert_eq!(whole(&format!("<1>{long}\n<1>b\n")), [cut.clone(), "<1>b".to_owned()]);
         assert_eq!(whole(&format!("103 <1>{long}4 <1>b")), [cut, "<1>b".to_owned()]);
+    }
+
+    #[test]
+    fn what_is_cut_early_ends_where_it_would_have_ended() {
+        for stream in ["<1>long\n<1>b\n", "8 <1>longe5 <1>b\n", "8 <1>longe\n5 <1>b\n"] {
+            let mut framer = Framer::new(MAX);
+            let mut frames = Vec::new();
+            let mut sink = |frame: Frame<'_>| {
+                frames.push((String::from_utf8_lossy(frame.bytes).into_owned(), frame.truncated));
+            };
+            let (first, rest) = stream.split_at(6);
+            framer.feed(first.as_bytes(), &mut sink);
+            framer.cut(&mut sink);
+            assert_eq!(framer.unfinished(), 0);
+            framer.feed(rest.as_bytes(), &mut sink);
+            let cut = first.trim_start_matches("8 ").to_owned();
+            assert_eq!(frames, [(cut, true), ("<1>b".to_owned(), false)], "{stream:?}");
+        }
     }
 
     #[test]

@@ -109,6 +109,7 @@ pub(crate) struct IngestMetrics {
     sequence_lost: CounterFamily,
     connections: GaugeFamily,
     connections_refused: CounterFamily,
+    records_cut: CounterFamily,
     refused_requests: CounterFamily,
     parsed: CounterFamily,
     parse_failures: CounterFamily,
@@ -148,6 +149,7 @@ impl IngestMetrics {
             sequence_lost: family(help::SEQUENCE_LOST, &["input"]),
             connections: gauges(help::CONNECTIONS, "input"),
             connections_refused: family(help::CONNECTIONS_REFUSED, &["input", "reason"]),
+            records_cut: family(help::RECORDS_CUT, &["input"]),
             refused_requests: family(help::REQUESTS_REFUSED, &["reason"]),
             parsed: family(help::PARSED, &["format"]),
             parse_failures: family(help::PARSE_FAILURES, &["format", "reason"]),
@@ -177,6 +179,9 @@ impl IngestMetrics {
         }
         for input in [Input::SyslogUdp, Input::Flow] {
             self.kernel_dropped(input, 0);
+        }
+        for input in [Input::SyslogTcp, Input::SyslogTls] {
+            self.records_cut.with(&[input.as_str()]).inc_by(0);
         }
     }
 
@@ -226,6 +231,10 @@ impl IngestMetrics {
 
     pub(crate) fn refused_connection(&self, input: Input, reason: &'static str) {
         self.connections_refused.with(&[input.as_str(), reason]).inc();
+    }
+
+    pub(crate) fn record_cut(&self, input: Input) {
+        self.records_cut.with(&[input.as_str()]).inc();
     }
 
     pub(crate) fn refused_request(&self, reason: &'static str) {

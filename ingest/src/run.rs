@@ -79,6 +79,7 @@ struct Parts {
     datagrams: Arc<Budget>,
     streams: Arc<Semaphore>,
     streams_bytes: usize,
+    unfinished: Arc<Budget>,
     signals: Signals,
 }
 
@@ -118,6 +119,7 @@ pub async fn start(
         datagrams: Arc::new(Budget::new(config.buffer.to_usize())),
         streams: Arc::new(Semaphore::new(streams_bytes)),
         streams_bytes,
+        unfinished: Arc::new(Budget::new(config.buffer.to_usize())),
         signals: signals.clone(),
     };
     let opened = Opened::open(&config, &parts)?;
@@ -279,6 +281,8 @@ impl Parts {
         let streams = Streams {
             batcher: Arc::clone(&self.batcher),
             buffer: Arc::clone(&self.streams),
+            buffer_bytes: self.streams_bytes,
+            unfinished: Arc::clone(&self.unfinished),
             format: syslog.format,
             allow: AllowList::new(&syslog.allow),
             connections_max: syslog.connections_max,
@@ -293,7 +297,7 @@ impl Parts {
 
 /// Keeps the gauges up to date, and stops receiving when the log has failed.
 async fn watch(parts: Parts, sources: Sources) {
-    let Parts { batcher, datagrams, streams, streams_bytes, signals } = parts;
+    let Parts { batcher, datagrams, streams, streams_bytes, signals, .. } = parts;
     loop {
         sources.refresh();
         let held = streams_bytes.saturating_sub(streams.available_permits());

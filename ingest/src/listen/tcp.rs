@@ -3,8 +3,14 @@
 //! What was read waits for its share of the stream buffer before it is parsed, in line with all
 //! other connections; until then the connection is not read again, and TCP slows its sender down.
 //! Each turn is one read of bounded size, so that a fast sender cannot keep others from theirs.
+//! A share is asked for at once, for all records that the turn can complete, and by connections
+//! that hold none: whoever is first in line gets it as soon as the log moves.
+//!
+//! The beginning of a record whose rest has not come yet is booked apart ([`Share`]), in an
+//! account for which nobody waits. A sender that has no room there keeps [`UNFINISHED_FREE_BYTES`]
+//! for each connection; a longer record is cut where it is, tagged `truncated` and counted.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +26,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{AllowList, bind, certificate, local_address};
 use crate::batcher::{Batcher, EVENT_OVERHEAD_BYTES};
-use crate::frame::Framer;
+use crate::budget::{Budget, Share};
+use crate::frame::{Frame, Framer};
 use crate::metrics::{Counts, Dropped, Input};
 use crate::parse::{Format, Received, Sender};
 use crate::source::SourceSettings;
@@ -28,6 +35,10 @@ use crate::{Error, LocalAddress};
 
 /// Bytes of one turn.
 const READ_BYTES: usize = 64 * 1024;
+
+/// How much of an unfinished record each connection may keep unbooked: less than what it reads
+/// into, and more than nearly all records have.
+const UNFINISHED_FREE_BYTES: usize = 16 * 1024;
 
 /// A handshake that takes longer is a sender that does not speak TLS, or an attack.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +52,10 @@ pub(crate) struct Streams {
     pub(crate) batcher: Arc<Batcher>,
     /// Bytes that may wait for the log.
     pub(crate) buffer: Arc<Semaphore>,
+    /// How many those are.
+    pub(crate) buffer_bytes: usize,
+    /// Bytes of records whose rest has not come yet.
+    pub(crate) unfinished: Arc<Budget>,
     pub(crate) format: Format,
     pub(crate) allow: AllowList,
     pub(crate) connections_max: usize,
@@ -174,6 +189,7 @@ struct Connection {
     settings: Arc<SourceSettings>,
     shard: usize,
     framer: Framer,
+    unfinished: Share,
 }
 
 impl Connection {
@@ -181,7 +197,9 @@ impl Connection {
         let settings = streams.batcher.sources.settings(sender.ip);
         let shard = streams.batcher.assign();
         let framer = Framer::new(limits::EVENT_BYTES_MAX);
-        Self { streams, input, sender, settings, shard, framer }
+        let ip = sender.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let unfinished = Share::new(Arc::clone(&streams.unfinished), ip);
+        Self { streams, input, sender, settings, shard, framer, unfinished }
     }
 
     async fn serve(mut self, mut stream: impl AsyncRead + Unpin) {
@@ -194,27 +212,59 @@ impl Connection {
             };
             let Ok(Ok(count)) = read else { break };
             let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-            self.take(Some(bytes)).await;
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let (turn, next) = rest.split_at(self.turn_bytes(rest));
+                self.take(Some(turn)).await;
+                rest = next;
+            }
             // Another connection's turn.
             tokio::task::yield_now().await;
         }
         self.take(None).await;
     }
 
+    /// What the records that `bytes` can complete are reckoned to take.
+    fn cost(&self, bytes: &[u8]) -> usize {
+        let records = self.framer.frames_max(bytes) * EVENT_OVERHEAD_BYTES;
+        self.framer.unfinished() + bytes.len() + records
+    }
+
+    /// How many of `bytes` to take in one turn, so that it can ever get its share: all, unless
+    /// the records are tiny and the buffer is small.
+    fn turn_bytes(&self, bytes: &[u8]) -> usize {
+        let mut turn = bytes;
+        while turn.len() > 1 && self.cost(turn) > self.streams.buffer_bytes {
+            turn = turn.get(..turn.len() / 2).unwrap_or_default();
+        }
+        turn.len()
+    }
+
     /// The next bytes of the stream, or its end.
     async fn take(&mut self, bytes: Option<&[u8]>) {
-        let held = bytes.map_or(0, <[u8]>::len) + EVENT_OVERHEAD_BYTES;
-        let permits = u32::try_from(held).unwrap_or(u32::MAX);
+        let cost = self.cost(bytes.unwrap_or_default()).min(self.streams.buffer_bytes);
+        let permits = u32::try_from(cost).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.streams.buffer).acquire_many_owned(permits);
         let permit = tokio::select! {
             permit = room => permit.ok(),
             () = self.streams.give_up.cancelled() => None,
         };
-        let Some(permit) = permit else { return self.drop_unread(bytes) };
-        let Self { streams, framer, settings, sender, input, shard } = self;
+        match permit {
+            Some(permit) => self.parse(bytes, permit),
+            None => self.drop_unread(bytes),
+        }
+    }
+
+    /// Each record takes its part of `permit` into the batch; what is left of it is free again.
+    fn parse(&mut self, bytes: Option<&[u8]>, mut permit: OwnedSemaphorePermit) {
+        let Self { streams, framer, settings, sender, input, shard, unfinished } = self;
         let Some(mut filling) = streams.batcher.fill(*shard, *input) else { return };
         let at = streams.batcher.clock.now();
-        let mut sink = |frame: crate::frame::Frame<'_>| {
+        let mut sink = |frame: Frame<'_>| {
+            let cost = frame.bytes.len() + EVENT_OVERHEAD_BYTES;
+            if let Some(share) = permit.split(cost.min(permit.num_permits())) {
+                filling.hold(share);
+            }
             let (zone, format) = (&settings.zone, streams.format);
             filling
                 .record(&Received { raw: frame.bytes, at, sender, zone, format }, frame.truncated);
@@ -223,14 +273,17 @@ impl Connection {
             Some(bytes) => framer.feed(bytes, &mut sink),
             None => framer.finish(&mut sink),
         }
-        // On the last batch of this turn: the log takes them in order.
-        filling.hold(permit);
+        if !unfinished.resize(framer.unfinished().saturating_sub(UNFINISHED_FREE_BYTES)) {
+            framer.cut(&mut sink);
+            unfinished.resize(0);
+            streams.batcher.metrics.record_cut(*input);
+        }
     }
 
     /// The node stops and the log is full: what was read is lost, and said to be.
     fn drop_unread(&mut self, bytes: Option<&[u8]>) {
         let (metrics, input) = (&self.streams.batcher.metrics, self.input);
-        let mut sink = |frame: crate::frame::Frame<'_>| {
+        let mut sink = |frame: Frame<'_>| {
             let mut counts = Counts::default();
             counts.add(input, 1);
             metrics.received(input, 1, frame.bytes.len() as u64);
@@ -242,3 +295,6 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,7 +187,7 @@ impl UdpListener {
                     filling.record(&received, datagram.truncated);
                 }
                 Decoding::Flows(decoder) => {
-                    let decoded = filling.decode(bytes.len(), |builder| {
+                    let decoded = filling.decode(&self.budget, ip, bytes.len(), |builder| {
                         decoder.decode(datagram.sender, bytes, at, builder)
                     });
                     self.batcher.flows_decoded(ip, decoded);
@@ -235,6 +235,7 @@ mod tests {
         registry: &Registry,
         receive_buffer: usize,
         budget: usize,
+        decoding: Decoding,
     ) -> (UdpListener, mpsc::UnboundedReceiver<crate::appender::Closed>) {
         let metrics = Arc::new(IngestMetrics::new(registry));
         let clock: Arc<dyn keng_event::Clock> = Arc::new(keng_event::SystemClock::default());
@@ -246,7 +247,7 @@ mod tests {
             "127.0.0.1:0".parse().unwrap(),
             receive_buffer,
             AllowList::new(&[]),
-            Decoding::Records(Format::Syslog),
+            decoding,
             &batcher,
             &Arc::new(Budget::new(budget)),
         );
@@ -266,7 +267,8 @@ mod tests {
     #[test]
     fn what_the_kernel_dropped_is_counted_to_the_datagram() {
         let registry = Registry::new();
-        let (mut listener, _queue) = listener(&registry, 4_096, 1 << 20);
+        let (mut listener, _queue) =
+            listener(&registry, 4_096, 1 << 20, Decoding::Records(Format::Syslog));
         let address = listener.local_address().unwrap().address;
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut received = 0;
@@ -291,7 +293,8 @@ mod tests {
     #[test]
     fn what_the_buffer_has_no_room_for_is_shed_and_counted() {
         let registry = Registry::new();
-        let (mut listener, _queue) = listener(&registry, 1 << 20, 40_000);
+        let (mut listener, _queue) =
+            listener(&registry, 1 << 20, 40_000, Decoding::Records(Format::Syslog));
         let address = listener.local_address().unwrap().address;
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..200 {
@@ -306,5 +309,24 @@ mod tests {
             "keng_ingest_events_dropped_total{input=\"syslog_udp\",reason=\"sender_share\"} 150";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("keng_ingest_events_in_flight{input=\"syslog_udp\"} 50"), "{text}");
+    }
+
+    #[test]
+    fn each_flow_of_a_datagram_is_booked() {
+        let registry = Registry::new();
+        let flows = Decoding::Flows(Box::default());
+        let (mut listener, mut queue) = listener(&registry, 1 << 20, 100_000, flows);
+        let address = listener.local_address().unwrap().address;
+        // NetFlow v5: a header of 24 bytes, thirty flows of 48.
+        let mut datagram = vec![0; 24 + 30 * 48];
+        datagram[..4].copy_from_slice(&[0, 5, 0, 30]);
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&datagram, address).unwrap();
+        assert_eq!(drain(&mut listener), 1);
+        let held = datagram.len() + 30 * EVENT_OVERHEAD_BYTES;
+        assert!((listener.budget.fill() - crate::budget::ratio(held, 100_000)).abs() < 1e-9);
+        listener.batcher.close_all();
+        let closed = queue.try_recv().unwrap();
+        assert_eq!(closed.batch.len(), 30);
+        assert_eq!(closed.held.datagrams.iter().map(|(_, bytes)| bytes).sum::<usize>(), held);
     }
 }

@@ -34,6 +34,11 @@ pub(super) const CONNECTIONS_REFUSED: Family = (
     "Connections and datagrams refused before anything of them was read.",
 );
 
+pub(super) const RECORDS_CUT: Family = (
+    "keng_ingest_records_cut_total",
+    "Records of streams that were kept cut because there was no room to wait for their rest.",
+);
+
 pub(super) const REQUESTS_REFUSED: Family =
     ("keng_ingest_requests_refused_total", "Requests refused as a whole; their senders were told.");
 
