@@ -1,6 +1,7 @@
 //! `keng run`: the node, until SIGTERM or SIGINT.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -49,7 +50,11 @@ pub(crate) async fn run(arguments: Run) -> anyhow::Result<Exit> {
             _ = interrupt.recv() => {}
         }
         asked.cancel();
-        // Who asks twice does not want to wait for what is in flight.
+        // Who asks twice does not want to wait for what is in flight. One who signals the whole
+        // group asks once, although it arrives twice.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let again = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(mut terminate), Ok(mut interrupt)) = again else { return };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
