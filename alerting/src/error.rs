@@ -85,7 +85,7 @@ pub enum Error {
     /// Somebody could not prove who they are.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Too many wrong passwords; not even looked at.
+    /// Too many wrong passwords, or too many to check at a time; not even looked at.
     #[error("too many attempts: try again in {} s", .retry_after.as_secs())]
     Throttled {
         /// When to come back.

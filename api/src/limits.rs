@@ -14,12 +14,21 @@ pub const INTAKE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// browsers open six.
 pub const CONNECTIONS_MAX: usize = 1_024;
 
+/// Connections at a time from one address, so that none can take them all; a page with its tails
+/// needs ten. A proxy in front is one address: it has to share this many between its clients, or
+/// be given fewer. Loopback is an address like others, because a proxy may well be there.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+
 /// Largest request head. A tail's query travels in the URL, a session in a cookie.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a connection may take to send a request head, and so how long an idle one is kept: a
 /// client that needs longer is slow on purpose (Slowloris).
 pub const HEAD_READ_MAX: Duration = Duration::from_secs(30);
+
+/// How long the other end may take nothing of what is sent to it; a reader on the slowest line
+/// takes something. Without it, whoever asks and never reads would hold a connection for ever.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 
 /// A TLS handshake takes two round trips.
 pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);

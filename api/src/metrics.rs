@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     pub(crate) searches_in_flight: Gauge,
     /// Open connections.
     pub(crate) connections: Gauge,
+    /// Connections closed at once because their address had too many.
+    pub(crate) connections_per_address: Counter,
     /// Open live tails.
     pub(crate) tails: Gauge,
     /// Events that slow tail readers missed.
@@ -46,6 +48,13 @@ impl Metrics {
             ),
             searches_in_flight: registry.gauge("keng_search_in_flight", "Searches running."),
             connections: registry.gauge("keng_http_connections", "Open HTTP connections."),
+            connections_per_address: registry
+                .counter_family(
+                    "keng_http_connections_refused_total",
+                    "HTTP connections closed at once.",
+                    &["reason"],
+                )
+                .with(&["per_address"]),
             tails: registry.gauge("keng_tails", "Open live tails."),
             tail_missed: registry.counter(
                 "keng_tail_missed_events_total",

@@ -23,6 +23,8 @@ use crate::app::App;
 use crate::limits::{
     CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_READ_MAX, SHUTDOWN_MAX, TLS_HANDSHAKE_MAX,
 };
+use crate::peers::Peers;
+use crate::stall::Stalling;
 use crate::{Config, Error, State, routes, tls};
 
 /// When the process has run out of files, accepting at full speed would only burn the processor.
@@ -84,7 +86,8 @@ impl Server {
     /// Answers until `stop`, then lets open requests end within [`SHUTDOWN_MAX`].
     pub async fn run(self, stop: CancellationToken) {
         let app = App::new(self.state, &self.config, stop.clone());
-        let connections = app.metrics.connections.clone();
+        let metrics = app.metrics.clone();
+        let peers = Peers::default();
         let router = routes::router(app);
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut open = JoinSet::new();
@@ -102,13 +105,18 @@ impl Server {
                     continue;
                 }
             };
+            let Some(place) = peers.admit(address.ip()) else {
+                metrics.connections_per_address.inc();
+                tracing::debug!(%address, "refused a connection: its address has too many");
+                continue;
+            };
             let (router, acceptor, stop) = (router.clone(), self.acceptor.clone(), stop.clone());
-            let connections = connections.clone();
+            let connections = metrics.connections.clone();
             open.spawn(async move {
                 connections.inc();
                 connection(stream, address, acceptor, router, stop).await;
                 connections.dec();
-                drop(slot);
+                drop((slot, place));
             });
         }
         drop(self.listener);
@@ -139,6 +147,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
+    let stream = Stalling::new(stream);
     let Some(acceptor) = acceptor else {
         return speak(stream, Peer { address, tls: false }, router, stop).await;
     };
@@ -173,5 +182,25 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(address = %peer.address, %error, "connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::limits::WRITE_STALL_MAX;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_pipelines_and_never_reads_is_cut_off() {
+        let (ours, mut theirs) = duplex(1024);
+        let asking = tokio::spawn(async move {
+            while theirs.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.is_ok() {}
+        });
+        let peer = Peer { address: SocketAddr::from(([192, 0, 2, 1], 9)), tls: false };
+        let answering = speak(Stalling::new(ours), peer, Router::new(), CancellationToken::new());
+        timeout(3 * WRITE_STALL_MAX, answering).await.unwrap();
+        asking.await.unwrap();
     }
 }

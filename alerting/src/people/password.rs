@@ -1,6 +1,7 @@
 //! Passwords: Argon2id hashes, made on threads that may block and not on too many of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -24,15 +25,27 @@ const LANES: u32 = 1;
 /// Hashes at a time: a flood of logins takes two threads and 38 MiB, never more.
 const PERMITS: usize = 2;
 
+/// Checks that may wait for those threads. A check takes some tens of milliseconds, so that the
+/// last in the queue waits for a second or two; a longer queue would only keep everybody waiting.
+const WAITING_MAX: usize = 64;
+
+/// When to come back to a queue that is full: after about the time that it takes to empty.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
 /// Makes and checks password hashes.
 #[derive(Debug)]
 pub(super) struct Hasher {
     permits: Arc<Semaphore>,
+    /// Of checks that run or wait. New hashes need none: who may make them is known already.
+    places: Semaphore,
 }
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(PERMITS)) }
+        Self {
+            permits: Arc::new(Semaphore::new(PERMITS)),
+            places: Semaphore::new(PERMITS + WAITING_MAX),
+        }
     }
 }
 
@@ -51,10 +64,15 @@ impl Hasher {
 
     /// Whether `password` made `hash`. Without a hash (nobody of that name) the same work is done
     /// for nothing, so that the time taken does not tell who exists.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] when too many wait; [`Error::Hash`].
     pub(super) async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Error> {
         if password.len() > BYTES_MAX {
             return Ok(false);
         }
+        let _place =
+            self.places.try_acquire().map_err(|_| Error::Throttled { retry_after: RETRY_AFTER })?;
         let (password, hash) = (password.to_owned(), hash.map(str::to_owned));
         self.run(move || {
             let Some(hash) = hash else {
@@ -115,7 +133,37 @@ fn failed(error: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::SemaphorePermit;
+
     use super::*;
+
+    impl Hasher {
+        /// Takes every place in the queue.
+        pub(crate) fn fill(&self) -> SemaphorePermit<'_> {
+            let places = u32::try_from(PERMITS + WAITING_MAX).unwrap();
+            self.places.try_acquire_many(places).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_so_many_checks_wait() {
+        let hasher = Arc::new(Hasher::default());
+        let running = hasher.permits.clone().acquire_many_owned(2).await.unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..PERMITS + WAITING_MAX {
+            let hasher = Arc::clone(&hasher);
+            waiting.spawn(async move { hasher.verify("một mật khẩu dài", None).await });
+        }
+        while hasher.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let beyond = hasher.verify("một mật khẩu dài", None).await;
+        assert!(matches!(beyond, Err(Error::Throttled { .. })));
+        // Whoever goes away makes place.
+        waiting.shutdown().await;
+        drop(running);
+        assert!(!hasher.verify("một mật khẩu dài", None).await.unwrap());
+    }
 
     #[tokio::test]
     async fn a_hash_knows_its_password() {

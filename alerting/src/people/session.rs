@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use keng_event::Timestamp;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::{People, Principal, Refusal, audit, role};
 use crate::alert::Actor;
@@ -35,18 +36,46 @@ impl People {
     /// Begins a session for whoever knows the password.
     ///
     /// # Errors
-    /// [`Error::Throttled`] after too many failures, before anything is looked at;
-    /// [`Error::Refused`]; [`Error::Store`].
+    /// [`Error::Throttled`] after too many failures, before anything is looked at, or while too
+    /// many passwords wait to be checked; [`Error::Refused`]; [`Error::Store`].
     pub async fn login(
         &self,
         name: &str,
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<NewSession, Error> {
-        if let Some(retry_after) = self.throttle.wait(name, address, self.clock.elapsed()) {
-            self.failures.with(&[Refusal::Throttled.reason()]).inc();
-            return Err(Error::Throttled { retry_after });
+        self.begin_attempt(name, address)?;
+        let checked = self.check_password(name, password).await;
+        let Some(person) = checked.inspect_err(|error| self.not_checked(name, address, error))?
+        else {
+            return Err(self.login_failed(name, address, Refusal::BadPassword).await?);
+        };
+        if person.try_get::<i64, _>("disabled").doing("look up a person")? != 0 {
+            return Err(self.login_failed(name, address, Refusal::Disabled).await?);
         }
+        self.throttle.succeeded(name, address);
+        let role = role::stored(person.try_get("role").doing("look up a person")?)?;
+        self.begin_session(Principal { name: name.to_owned(), role }, address).await
+    }
+
+    /// Counts an attempt, unless there were too many.
+    pub(super) fn begin_attempt(&self, name: &str, address: Option<IpAddr>) -> Result<(), Error> {
+        self.throttle.begin(name, address, self.clock.elapsed()).map_err(|retry_after| {
+            self.failures.with(&[Refusal::Throttled.reason()]).inc();
+            Error::Throttled { retry_after }
+        })
+    }
+
+    /// An attempt ended before it told anything about the secret.
+    pub(super) fn not_checked(&self, name: &str, address: Option<IpAddr>, error: &Error) {
+        self.throttle.take_back(name, address);
+        if matches!(error, Error::Throttled { .. }) {
+            self.failures.with(&[Refusal::Throttled.reason()]).inc();
+        }
+    }
+
+    /// The row of the person whose password this is.
+    async fn check_password(&self, name: &str, password: &str) -> Result<Option<SqliteRow>, Error> {
         let row = sqlx::query("SELECT role, password_hash, disabled FROM person WHERE name = $1")
             .bind(name)
             .fetch_optional(self.store.reader())
@@ -55,25 +84,16 @@ impl People {
         let hash = row.as_ref().map(|row| row.try_get::<String, _>("password_hash"));
         let hash = hash.transpose().doing("look up a person")?;
         let right = self.hasher.verify(password, hash.as_deref()).await?;
-        let (Some(row), true) = (row, right) else {
-            return Err(self.login_failed(name, address, Refusal::BadPassword).await?);
-        };
-        if row.try_get::<i64, _>("disabled").doing("look up a person")? != 0 {
-            return Err(self.login_failed(name, address, Refusal::Disabled).await?);
-        }
-        self.throttle.succeeded(name, address);
-        let role = role::stored(row.try_get("role").doing("look up a person")?)?;
-        self.begin_session(Principal { name: name.to_owned(), role }, address).await
+        Ok(row.filter(|_| right))
     }
 
-    /// Counts and records a failure; the error to answer with.
+    /// Records a failure, which is counted already; the error to answer with.
     async fn login_failed(
         &self,
         name: &str,
         address: Option<IpAddr>,
         refusal: Refusal,
     ) -> Result<Error, Error> {
-        self.throttle.failed(name, address, self.clock.elapsed());
         // Whatever was typed as a name may be somebody's password; only real names are recorded.
         let known = sqlx::query("SELECT 1 AS known FROM person WHERE name = $1")
             .bind(name)
@@ -166,5 +186,32 @@ impl People {
                 .doing("forget old sessions")?;
         }
         unit.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::people::{NewPerson, Role};
+    use crate::tests::{Fixture, analyst};
+
+    const PASSWORD: &str = "một mật khẩu dài";
+
+    #[tokio::test]
+    async fn whoever_meets_a_full_queue_is_told_so_and_not_counted() {
+        let fixture = Fixture::new("").await;
+        let people = fixture.desk.people();
+        let (name, address) = ("lan".to_owned(), "192.0.2.20".parse().ok());
+        let new = NewPerson { name, role: Role::Analyst, password: PASSWORD.to_owned() };
+        people.add_person(&new, &analyst()).await.unwrap();
+        let full = people.hasher.fill();
+        for _ in 0..100 {
+            let error = people.login("lan", PASSWORD, address).await.unwrap_err();
+            assert!(matches!(error, Error::Throttled { .. }), "{error}");
+        }
+        drop(full);
+        people.login("lan", PASSWORD, address).await.unwrap();
+        let throttled = r#"keng_auth_failures_total{reason="throttled"}"#;
+        assert_eq!(fixture.metric(throttled), Some(100.0));
     }
 }

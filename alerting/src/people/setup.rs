@@ -63,14 +63,12 @@ impl People {
         address: Option<IpAddr>,
     ) -> Result<NewSession, Error> {
         const WHO: &str = "(setup)";
-        if let Some(retry_after) = self.throttle.wait(WHO, address, self.clock.elapsed()) {
-            self.failures.with(&[Refusal::Throttled.reason()]).inc();
-            return Err(Error::Throttled { retry_after });
-        }
-        if !self.is_open(presented).await? {
-            self.throttle.failed(WHO, address, self.clock.elapsed());
+        self.begin_attempt(WHO, address)?;
+        let open = self.is_open(presented).await;
+        if !open.inspect_err(|error| self.not_checked(WHO, address, error))? {
             return Err(self.refuse(Refusal::BadSetupLink));
         }
+        self.throttle.succeeded(WHO, address);
         let role = Role::Administrator;
         let new = NewPerson { name: name.to_owned(), role, password: password.to_owned() };
         let hash = self.check_new(&new).await?;

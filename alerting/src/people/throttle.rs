@@ -1,4 +1,5 @@
-//! Slows down guessing: after a few wrong passwords nothing is looked at for a while.
+//! Slows down guessing: after a few wrong passwords nothing is looked at for a while. How many
+//! passwords are checked at a time is [`super::password`]'s.
 //!
 //! Counted per name and address together and per address alone. Not per name alone: that would
 //! let anybody lock anybody out. In memory only; a restart forgives.
@@ -23,7 +24,7 @@ const COUNTERS_MAX: usize = 20_000;
 
 type Key = (Option<String>, Option<IpAddr>);
 
-/// Counts failures; times are those of a monotonic clock.
+/// Counts attempts; times are those of a monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     counters: Mutex<HashMap<Key, Counter>>,
@@ -32,47 +33,64 @@ pub(super) struct Throttle {
 #[derive(Clone, Copy, Debug)]
 struct Counter {
     since: Duration,
-    failures: u32,
+    attempts: u32,
 }
 
 impl Throttle {
-    /// How long to wait before another attempt; `None` if it may be made now.
-    pub(super) fn wait(
+    /// Counts an attempt before it is looked at, so that many at the same time are not all let
+    /// through by a count that none of them has reached yet. It stays counted as a failure unless
+    /// [`Self::succeeded`] or [`Self::take_back`] follows.
+    ///
+    /// # Errors
+    /// How long to wait, when there were too many; this attempt is then not counted.
+    pub(super) fn begin(
         &self,
         name: &str,
         address: Option<IpAddr>,
         now: Duration,
-    ) -> Option<Duration> {
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        keys(name, address)
-            .into_iter()
-            .filter_map(|(key, max)| {
-                let counter = counters.get(&key)?;
-                let until = counter.since.saturating_add(WINDOW);
-                (counter.failures >= max && now < until).then(|| until.saturating_sub(now))
-            })
-            .max()
-    }
-
-    /// Counts a failure.
-    pub(super) fn failed(&self, name: &str, address: Option<IpAddr>, now: Duration) {
+    ) -> Result<(), Duration> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = keys(name, address);
+        let waits = keys.iter().filter_map(|(key, max)| {
+            let counter = counters.get(key)?;
+            let until = counter.since.saturating_add(WINDOW);
+            (counter.attempts >= *max && now < until).then(|| until.saturating_sub(now))
+        });
+        if let Some(wait) = waits.max() {
+            return Err(wait);
+        }
         if counters.len() >= COUNTERS_MAX {
             shrink(&mut counters, now);
         }
-        for (key, _) in keys(name, address) {
-            let counter = counters.entry(key).or_insert(Counter { since: now, failures: 0 });
+        for (key, _) in keys {
+            let counter = counters.entry(key).or_insert(Counter { since: now, attempts: 0 });
             if now.saturating_sub(counter.since) >= WINDOW {
-                *counter = Counter { since: now, failures: 0 };
+                *counter = Counter { since: now, attempts: 0 };
             }
-            counter.failures = counter.failures.saturating_add(1);
+            counter.attempts = counter.attempts.saturating_add(1);
         }
+        Ok(())
     }
 
-    /// Forgets the failures of a name from an address, after the right password.
+    /// After the right password: forgets the attempts for a name from an address, and that this
+    /// one came from the address.
     pub(super) fn succeeded(&self, name: &str, address: Option<IpAddr>) {
+        self.take_back(name, address);
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.remove(&(Some(name.to_owned()), address));
+        let [(of_name, _), _] = keys(name, address);
+        counters.remove(&of_name);
+    }
+
+    /// An attempt that was not looked at after all was not a guess.
+    pub(super) fn take_back(&self, name: &str, address: Option<IpAddr>) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, _) in keys(name, address) {
+            let Some(counter) = counters.get_mut(&key) else { continue };
+            counter.attempts = counter.attempts.saturating_sub(1);
+            if counter.attempts == 0 {
+                counters.remove(&key);
+            }
+        }
     }
 }
 
@@ -106,28 +124,63 @@ mod tests {
     fn waits_after_some_failures_and_not_for_ever() {
         let throttle = Throttle::default();
         for _ in 0..PER_NAME_MAX {
-            assert_eq!(throttle.wait("lan", from(1), NOW), None);
-            throttle.failed("lan", from(1), NOW);
+            assert_eq!(throttle.begin("lan", from(1), NOW), Ok(()));
         }
-        assert_eq!(throttle.wait("lan", from(1), NOW), Some(WINDOW));
-        assert_eq!(throttle.wait("lan", from(2), NOW), None, "others are not locked out");
-        assert_eq!(throttle.wait("lan", from(1), NOW + WINDOW), None);
+        assert_eq!(throttle.begin("lan", from(1), NOW), Err(WINDOW));
+        assert_eq!(throttle.begin("lan", from(2), NOW), Ok(()), "others are not locked out");
+        assert_eq!(throttle.begin("lan", from(1), NOW + WINDOW), Ok(()));
     }
 
     #[test]
     fn one_address_cannot_try_many_names() {
         let throttle = Throttle::default();
         for number in 0..PER_ADDRESS_MAX {
-            throttle.failed(&format!("user{number}"), from(1), NOW);
+            assert_eq!(throttle.begin(&format!("user{number}"), from(1), NOW), Ok(()));
         }
-        assert!(throttle.wait("somebody", from(1), NOW).is_some());
+        assert_eq!(throttle.begin("somebody", from(1), NOW), Err(WINDOW));
+    }
+
+    #[test]
+    fn right_passwords_use_nothing_up() {
+        let throttle = Throttle::default();
+        for number in 0..3 * PER_ADDRESS_MAX {
+            // Longer than what is kept of a name.
+            let name = format!("{}{number}", "x".repeat(70));
+            assert_eq!(throttle.begin(&name, from(1), NOW), Ok(()));
+            throttle.succeeded(&name, from(1));
+        }
+        assert!(throttle.counters.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_right_password_forgives_the_name_and_not_the_address() {
+        let throttle = Throttle::default();
+        for _ in 0..PER_ADDRESS_MAX {
+            assert_eq!(throttle.begin("guessed", from(1), NOW), Ok(()));
+            assert_eq!(throttle.begin("own", from(1), NOW), Ok(()));
+            throttle.succeeded("own", from(1));
+            if throttle.begin("guessed", from(1), NOW).is_err() {
+                return;
+            }
+        }
+        panic!("own logins let somebody guess on");
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_counted() {
+        let throttle = Throttle::default();
+        for _ in 0..3 * PER_ADDRESS_MAX {
+            assert_eq!(throttle.begin("lan", from(1), NOW), Ok(()));
+            throttle.take_back("lan", from(1));
+        }
     }
 
     #[test]
     fn memory_is_bounded() {
         let throttle = Throttle::default();
         for number in 0..30_000u32 {
-            throttle.failed("x", Some(IpAddr::from(number.to_be_bytes())), NOW);
+            let address = Some(IpAddr::from(number.to_be_bytes()));
+            assert_eq!(throttle.begin("x", address, NOW), Ok(()));
         }
         assert!(throttle.counters.lock().unwrap().len() <= COUNTERS_MAX + 2);
     }

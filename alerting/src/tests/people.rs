@@ -87,6 +87,43 @@ async fn guessing_is_slowed_down_and_counted() {
     assert_eq!(fixture.metric(r#"keng_auth_failures_total{reason="throttled"}"#), Some(1.0));
 }
 
+/// Wrong passwords, all at the same time; how many were checked.
+async fn checked(fixture: &Fixture, names: impl Iterator<Item = String>) -> Option<f64> {
+    let mut logins = tokio::task::JoinSet::new();
+    for name in names {
+        let people = fixture.desk.people().clone();
+        logins.spawn(async move { people.login(&name, "wrong", address()).await });
+    }
+    assert!(logins.join_all().await.iter().all(Result::is_err));
+    fixture.metric(r#"keng_auth_failures_total{reason="bad_password"}"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_in_parallel_is_no_faster() {
+    let fixture = with_person().await;
+    let one_name = std::iter::repeat_n("lan".to_owned(), 300);
+    assert_eq!(checked(&fixture, one_name).await, Some(5.0));
+    let fixture = with_person().await;
+    let many_names = (0..300).map(|number| format!("user{number}"));
+    assert_eq!(checked(&fixture, many_names).await, Some(30.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_setup_links_in_parallel_is_no_faster() {
+    let fixture = Fixture::new("").await;
+    let link = fixture.desk.people().setup_link().await.unwrap().unwrap();
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        let people = fixture.desk.people().clone();
+        attempts.spawn(async move { people.set_up("x", "lan", PASSWORD, address()).await });
+    }
+    assert!(attempts.join_all().await.iter().all(Result::is_err));
+    let checked = fixture.metric(r#"keng_auth_failures_total{reason="bad_setup_link"}"#);
+    assert_eq!(checked, Some(5.0));
+    fixture.clock.advance(Duration::from_secs(60));
+    fixture.desk.people().set_up(&link.secret, "lan", PASSWORD, address()).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_was_typed_as_a_name_is_not_written_down() {
     let fixture = with_person().await;

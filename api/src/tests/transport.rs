@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::Node;
+use crate::limits::CONNECTIONS_PER_ADDRESS_MAX;
 use crate::{Config, Server};
 
 /// Made for these tests with `openssl req -x509 -newkey ec -subj /CN=localhost`.
@@ -20,17 +21,19 @@ struct Running {
     address: std::net::SocketAddr,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
+    registry: keng_metrics::Registry,
     _node: Node,
 }
 
 async fn start(config: Config) -> Running {
     let node = Node::start().await;
     let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..config };
-    let state = crate::State { registry: keng_metrics::Registry::new(), ..node.state.clone() };
+    let registry = keng_metrics::Registry::new();
+    let state = crate::State { registry: registry.clone(), ..node.state.clone() };
     let server = Server::bind(config, state).await.unwrap();
     let (address, stop) = (server.local_address(), CancellationToken::new());
     let task = tokio::spawn(server.run(stop.clone()));
-    Running { address, stop, task, _node: node }
+    Running { address, stop, task, registry, _node: node }
 }
 
 async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> String {
@@ -54,6 +57,22 @@ async fn answers_and_ends_in_order() {
     running.task.await.unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());
     drop(idle);
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_connection() {
+    let running = start(Config::default()).await;
+    let mut open = Vec::new();
+    for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
+        open.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    // Accepted in the order in which they came, so that it is the newest that is refused.
+    let mut newest = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(newest.read(&mut [0]).await.unwrap(), 0);
+    let refused = r#"keng_http_connections_refused_total{reason="per_address"} 1"#;
+    assert!(running.registry.render().contains(refused), "{}", running.registry.render());
+    let answer = ask(open.pop().unwrap(), "/-/healthy").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
 #[tokio::test]
