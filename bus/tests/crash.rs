@@ -234,7 +234,9 @@ async fn judge(dir: &Path, size_max_bytes: u64, mut ledger: Ledger) {
         let before = last.insert((life, publisher), number);
         assert!(before.is_none_or(|before| before < number), "{value} after {before:?}");
     }
-    assert!(ledger.records.len() > 1_000, "the test has seen {} records", ledger.records.len());
+    // How many there are is the machine's affair; that the children did publish is the test's.
+    let seen = ledger.records.len();
+    assert!(seen >= KILLS as usize / 2, "the test has seen {seen} records");
 }
 
 #[tokio::test]
