@@ -4,8 +4,9 @@
 //! events: counting intersects those lists with the matching events, and decodes no event.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
-use keng_event::Value;
+use keng_event::{Timestamp, Value};
 
 use crate::answer::{FacetsAnswer, ValueCount, Warning};
 use crate::error::Error;
@@ -160,12 +161,19 @@ fn in_shard(
     Lookup::new(&open.values, control).walk(&span, |lookup, stream| {
         match stream.key().get(prefix..).and_then(terms::decode) {
             Some(Decoded::Value(value)) => {
+                let twin = match value {
+                    Value::Str(text) if counts.by_value.contains_key(text) => {
+                        Some(events_of_other_types(lookup, field, text, &window)?)
+                    }
+                    _ => None,
+                };
                 let mut count = 0;
-                if everything {
+                if everything && twin.is_none() {
                     count = u64::from(stream.value().doc_freq);
                 } else {
                     lookup.events(stream.value(), window.clone(), |event| {
-                        count += u64::from(bits.contains(event));
+                        let counted = twin.as_ref().is_some_and(|twin| twin.contains(event));
+                        count += u64::from(bits.contains(event) && !counted);
                     })?;
                 }
                 if count > 0 {
@@ -189,6 +197,32 @@ fn in_shard(
         values.into_iter().for_each(|value| counts.add(value, 1));
     }
     Ok(counts)
+}
+
+/// The events in which the field has a value of another type than text that reads the same: a
+/// field that holds both `true` and `"true"` counts once. Texts are the last in the dictionary, so
+/// those other values have been counted.
+fn events_of_other_types(
+    lookup: &mut Lookup<'_>,
+    field: &str,
+    text: &str,
+    window: &Range<u32>,
+) -> Result<Bits, Halt> {
+    let candidates = [
+        text.parse().ok().map(Value::Bool),
+        text.parse().ok().map(Value::I64),
+        text.parse().ok().map(Value::F64),
+        text.parse().ok().map(Value::Ip),
+        Timestamp::parse_rfc3339(text).map(Value::Time),
+    ];
+    let mut events = Bits::none(window.clone());
+    for value in candidates.into_iter().flatten().filter(|value| value.to_text() == text) {
+        let mut term = Vec::new();
+        terms::prefix(field, &mut term);
+        terms::push_value(value, &mut term);
+        lookup.term(&term, &mut events)?;
+    }
+    Ok(events)
 }
 
 /// The values of an event that the dictionary does not tell.

@@ -341,6 +341,23 @@ proptest! {
 }
 
 #[test]
+fn an_event_counts_once_for_a_text_that_it_has_in_two_types() {
+    let both = |text: &'static str, typed: Any| {
+        let fields = vec![("dyn.x", Any::Text(text)), ("dyn.x", typed)];
+        build(&[(0, fields, false)], 0)
+    };
+    for batch in [both("true", Any::Bool(true)), both("7", Any::I64(7))] {
+        for fate in [Fate::Stay, Fate::Seal] {
+            let dir = tempfile::tempdir().unwrap();
+            let index = open(dir.path());
+            let batches = [(Arc::clone(&batch), fate)];
+            fill(&index, &batches);
+            check_facets(&index, "*", &expected(&batches, "*"));
+        }
+    }
+}
+
+#[test]
 fn a_range_of_time_spans_shards_and_tail() {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path());
