@@ -70,7 +70,7 @@ build() {
 
 test_parts() {
   build
-  packages openssl prometheus rsyslog chromium chromium-driver python3-aiosmtpd zstd
+  packages openssl xz-utils prometheus rsyslog chromium chromium-driver python3-aiosmtpd zstd
   command -v java >/dev/null || packages openjdk-17-jre-headless
   command -v mvn >/dev/null || packages maven
   scripts/kafka.sh fetch
