@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keng_alerting::Desk;
-use keng_api::{CurrentRules, State};
+use keng_api::{CurrentRules, Reload, State};
 use keng_bus::Topic;
 use keng_config::Settings;
 use keng_event::{Batch, Clock, SystemClock};
@@ -99,6 +99,7 @@ struct Parts {
     desk: Desk,
     index: Option<Index>,
     rules: watch::Sender<CurrentRules>,
+    reload: Reload,
     tail: broadcast::Sender<Arc<Batch>>,
     ingest: Option<Ingest>,
     undecodable: CounterFamily,
@@ -152,6 +153,7 @@ pub(crate) async fn run(
     let mut http = JoinSet::new();
     let address = if has(Role::Api) { Some(parts.serve(&mut http, &serving).await?) } else { None };
     let kept = tokio::spawn(housekeeping::run(parts.housekeeping(), serving.clone()));
+    let reloads = tokio::spawn(rules::reload_on_hangup(Arc::clone(&parts.reload)));
     sign::put_up(&parts, address.as_deref()).await?;
 
     let ended = tokio::select! {
@@ -174,6 +176,7 @@ pub(crate) async fn run(
         serving.cancel();
         let served = wait_for(&mut http).await;
         kept.abort();
+        reloads.abort();
         parts.road.bus.close().await.context("closing the bus")?;
         drained.and(called).and(served)
     };
@@ -197,9 +200,20 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
         .transpose()
         .context("opening the index")?;
     let (rules, _) = watch::channel(rules::load(settings));
+    let reload = rules::reload(ground, &rules);
     let (tail, _) = broadcast::channel(TAIL_BATCHES);
     let undecodable = codec::undecodable(registry);
-    Ok(Parts { ground: ground.clone(), road, desk, index, rules, tail, ingest: None, undecodable })
+    Ok(Parts {
+        ground: ground.clone(),
+        road,
+        desk,
+        index,
+        rules,
+        reload,
+        tail,
+        ingest: None,
+        undecodable,
+    })
 }
 
 /// Resolves when the log took its last event; never on a node that takes none.
@@ -288,7 +302,7 @@ impl Parts {
             desk: Some(self.desk.clone()),
             rules: Some(self.rules.subscribe()),
             datasets: keng_ingest::dataset::all(),
-            reload: Some(rules::reload(&self.ground, &self.rules)),
+            reload: Some(Arc::clone(&self.reload)),
             components: housekeeping::components(self),
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -19,6 +19,7 @@ mod crash;
 mod end_to_end;
 mod kafka;
 mod prometheus;
+mod reload;
 mod sigma;
 mod support;
 mod tidy;

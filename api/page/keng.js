@@ -86,6 +86,33 @@ const WORDS = {
   },
 };
 
+/** What the node says in English, by language: a pattern and its words. What is not here is shown as it came. */
+const SAID = {
+  vi: [
+    [/^nothing$/, "không làm gì thêm"],
+    [/^notify (\S+) \(alert\.opened\)$/, "báo cho $1: cảnh báo mới"],
+    [/^notify (\S+) \(alert\.updated\)$/, "báo cho $1: cảnh báo vẫn tiếp diễn"],
+    [/^notify (\S+) \((\S+)\)$/, "báo cho $1 ($2)"],
+    [/^attempt (\d+) failed: (.*)$/s, "lần gửi thứ $1 không thành công: $2"],
+    [/^attempt (\d+) is under way$/, "đang gửi lần thứ $1"],
+    [/^it goes on counting$/, "vẫn đang đếm thêm"],
+    [/^it was just queued$/, "vừa xếp vào hàng đợi"],
+    [/^no route leads anywhere for this severity and rule: nobody is notified$/, "không có tuyến nào cho mức độ và luật này: không ai được báo"],
+    [/^it waits for somebody to acknowledge it$/, "đang chờ người tiếp nhận"],
+    [/^it waits for somebody to close it$/, "đang chờ người đóng cảnh báo"],
+  ],
+};
+
+/** Headlines of problems by their code, where the reader's language is not the node's. */
+const PROBLEMS = {
+  vi: {
+    malformed: "Yêu cầu sai định dạng", query: "Truy vấn có lỗi", unauthenticated: "Chưa đăng nhập, hoặc sai tên hay mật khẩu", forbidden: "Không có quyền",
+    cross_site: "Yêu cầu không đến từ trang này", not_found: "Không tìm thấy", conflict: "Đã bị người khác thay đổi trong lúc đó", too_large: "Quá lớn",
+    invalid: "Không thực hiện được", busy: "Quá nhiều việc cùng lúc, hãy thử lại", throttled: "Thử quá nhiều lần, hãy chờ rồi thử lại", timeout: "Mất quá nhiều thời gian",
+    role_absent: "Máy chủ này không chạy phần đó", unavailable: "Tạm thời chưa sẵn sàng", internal: "Lỗi bên trong máy chủ",
+  },
+};
+
 const SYNTAX = [
   ["failed password", "syn_word"], ['"session opened"', "syn_phrase"], ["user.name:root", "syn_field"],
   ["host.name:web*", "syn_wild"], ["a AND (b OR NOT c)", "syn_not"], ["source.port>=1024   destination.port:[1 TO 1023]", "syn_range"],
@@ -107,6 +134,12 @@ let language = store.get("language", navigator.language?.startsWith("vi") ? "vi"
 function t(key, ...values) {
   const text = WORDS[language]?.[key] ?? WORDS.en[key] ?? key;
   return text.replace(/\{(\d)\}/g, (whole, index) => values[index] ?? whole);
+}
+
+/** The node's own sentence in the reader's language, where it is known. */
+function said(text) {
+  const known = (SAID[language] ?? []).find(([pattern]) => pattern.test(text));
+  return known ? text.replace(...known) : text;
 }
 
 function number(value) {
@@ -181,7 +214,9 @@ async function copy(text) {
 
 class Problem extends Error {
   constructor(status, body) {
-    super(body.detail || body.title || `HTTP ${status}`);
+    const detail = body.detail || body.title || `HTTP ${status}`;
+    const headline = PROBLEMS[language]?.[body.code];
+    super(headline ? `${headline} (${detail})` : detail);
     Object.assign(this, { status, code: body.code, hint: body.hint, span: body.span, fix: body.fix });
   }
 }
@@ -927,7 +962,7 @@ function alertFacts(alert) {
   if (alert.acknowledged_at) add("acknowledged_at", timeElement(alert.acknowledged_at));
   if (alert.closed_at) add("closed_at", timeElement(alert.closed_at));
   add("assignee", el("span", { "data-test": "alert-assignee" }, alert.assignee ?? t("nobody")));
-  if (alert.next) add("next", [alert.next.what, alert.next.at ? time(alert.next.at) : null, alert.next.why].filter(Boolean).join(" · "));
+  if (alert.next) add("next", [said(alert.next.what), alert.next.at ? time(alert.next.at) : null, alert.next.why && said(alert.next.why)].filter(Boolean).join(" · "));
   const tags = (alert.rule.tags ?? []).filter((tag) => tag.startsWith("attack."));
   if (tags.length) add("techniques", el("div", { class: "chips" }, ...tags.map((tag) => el("span", { class: "chip" }, tag.slice(7).replaceAll("_", " ")))));
   const known = new Set(Object.entries(alert.group).map(([field, value]) => `${field}\n${value}`));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting makes no sense.
-    #[error("[http]: {0}")]
+    #[error("[http] {0}")]
     Config(String),
     /// The address cannot be had.
     #[error("cannot listen on {address}: {source}; is another node running, or the port taken?")]

@@ -8,7 +8,9 @@
 //! Nobody but the binary depends on this crate; each crate is handed its own part.
 
 mod bus;
+mod listen;
 mod problem;
+mod sections;
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +21,6 @@ pub use problem::{Problem, Problems};
 
 /// Where the file is looked for when none is named.
 pub const PLACES: [&str; 2] = ["config/keng.toml", "/etc/keng/keng.toml"];
-
-/// Most errors told at once.
-const PROBLEMS_MAX: usize = 50;
 
 /// Everything that a user can set.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -101,12 +100,22 @@ impl Settings {
     /// Relations that no single section can see.
     fn check(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        wrong.extend(self.http.check().err().map(|error| format!("[http] {error}")));
+        wrong.extend(self.http.check().err().map(|error| error.to_string()));
         wrong.extend(self.alerting().problems().into_iter().map(|error| error.to_string()));
         wrong.extend(self.ingest().check().into_iter().map(|error| error.to_string()));
         wrong.extend(self.bus.check());
+        wrong.extend(listen::clashes(&self.ingest, &self.http));
         wrong
     }
+}
+
+/// A file that was looked through: what it sets, if it can be read at all, and what is wrong.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// The settings; absent when a key or a type is wrong.
+    pub settings: Option<Settings>,
+    /// Every mistake that was found.
+    pub problems: Problems,
 }
 
 /// Reads the settings from `path`, or from the first of [`PLACES`] that exists, or takes the
@@ -115,64 +124,31 @@ impl Settings {
 /// # Errors
 /// Everything that is wrong with the file, with places and remedies.
 pub fn load(path: Option<&Path>) -> Result<Settings, Problems> {
+    match examine(path) {
+        Examined { settings: Some(settings), problems } if problems.is_empty() => Ok(settings),
+        Examined { problems, .. } => Err(problems),
+    }
+}
+
+/// Like [`load`], but gives settings that make no sense together as well, so that the files that
+/// they name can be looked through in the same go.
+#[must_use]
+pub fn examine(path: Option<&Path>) -> Examined {
     let found = || PLACES.iter().map(PathBuf::from).find(|place| place.exists());
     let Some(path) = path.map(Path::to_owned).or_else(found) else {
-        return Ok(Settings::default());
+        return Examined { settings: Some(Settings::default()), problems: Problems::default() };
     };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Problems::one(&path, None, format!("cannot be read: {error}")))?;
-    let mut settings = parse(&path, &text)?;
+    let parsed = match std::fs::read_to_string(&path) {
+        Ok(text) => sections::parse(&path, &text),
+        Err(error) => Err(Problems::one(&path, None, format!("cannot be read: {error}"))),
+    };
+    let mut settings = match parsed {
+        Ok(settings) => settings,
+        Err(problems) => return Examined { settings: None, problems },
+    };
     settings.anchor(path.parent().unwrap_or(Path::new("")));
-    match settings.check() {
-        wrong if wrong.is_empty() => Ok(settings),
-        wrong => Err(Problems::of(&path, wrong)),
-    }
-}
-
-/// Reads the text, going on behind an error so that all of them are told at once.
-///
-/// # Errors
-/// Every unknown key and every value of a wrong type.
-pub fn parse(path: &Path, text: &str) -> Result<Settings, Problems> {
-    let mut left = text.to_owned();
-    let mut problems = Problems::default();
-    loop {
-        let error = match toml::from_str::<Settings>(&left) {
-            Ok(settings) if problems.is_empty() => return Ok(settings),
-            Ok(_) => return Err(problems),
-            Err(error) => error,
-        };
-        let place = error.span().and_then(|span| text.get(..span.start));
-        let line = place.map(|before| before.matches('\n').count());
-        problems.push(Problem::of_toml(path, line.map(|line| line + 1), error.message()));
-        // Without the line at fault, the rest can be judged too. What spans several lines, or was
-        // looked at before, ends the search.
-        let blanked = line.and_then(|line| without_line(&left, line));
-        match blanked {
-            Some(next)
-                if problems.len() < PROBLEMS_MAX
-                    && toml::from_str::<toml::Table>(&next).is_ok() =>
-            {
-                left = next;
-            }
-            _ => return Err(problems),
-        }
-    }
-}
-
-/// The text with line number `line` (from 0) blanked; offsets stay. `None` if it is blank.
-fn without_line(text: &str, line: usize) -> Option<String> {
-    let chosen = text.lines().nth(line)?;
-    if chosen.trim().is_empty() {
-        return None;
-    }
-    let blank = " ".repeat(chosen.len());
-    let lines: Vec<&str> = text
-        .lines()
-        .enumerate()
-        .map(|(number, content)| if number == line { blank.as_str() } else { content })
-        .collect();
-    Some(lines.join("\n"))
+    let problems = Problems::of(&path, settings.check());
+    Examined { settings: Some(settings), problems }
 }
 
 #[cfg(test)]
@@ -180,7 +156,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        parse(Path::new("keng.toml"), text).unwrap_err().to_string()
+        sections::parse(Path::new("keng.toml"), text).unwrap_err().to_string()
     }
 
     #[test]
@@ -195,6 +171,22 @@ mod tests {
     fn all_errors_are_told_at_once_with_line_and_remedy() {
         let text = "[node]\nlgo = \"info\"\n\n[http]\nlisten = 8642\n\n[bus]\nkind = \"disc\"\n";
         insta_like(&refused(text), &["keng.toml:2", "`log`", "keng.toml:5", "keng.toml:8", "disk"]);
+    }
+
+    #[test]
+    fn a_wrong_value_does_not_make_its_neighbours_wrong() {
+        let text = "[http]\nlisten = \"here\"\n[[source]]\nname = \"fw\"\n\
+                    networks = [\"10.0.0.0/99\"]\ntime_zone = \"Asia/Ho_Chi_Minh\"\n\
+                    [bus]\nkind = \"disc\"\n";
+        let told = refused(text);
+        assert_eq!(told.lines().count(), 3, "{told}");
+        insta_like(&told, &["keng.toml:2", "127.0.0.1:8642", "keng.toml:5", "/32", "keng.toml:8"]);
+    }
+
+    #[test]
+    fn a_section_that_lacks_a_setting_does_not_hide_the_rest() {
+        let told = refused("[[source]]\nname = \"fw\"\n[bus]\nkind = \"disc\"\n");
+        insta_like(&told, &["keng.toml:1", "`networks`", "keng.toml:4"]);
     }
 
     #[test]

@@ -39,11 +39,19 @@ impl Problems {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The mistakes in the order of the file.
+    /// The same, in the order of the file.
+    pub(crate) fn in_order(mut self) -> Self {
+        self.0.sort_by_key(|problem| problem.line);
+        self
+    }
+
+    /// The mistakes.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
@@ -58,11 +66,32 @@ impl Problem {
                 let message = format!("there is no setting or value `{unknown}` here");
                 (message, Some(suggest(&unknown, &known)))
             }
-            None => (message.trim().to_owned(), None),
+            None => {
+                let form = FORMS.iter().find(|(said, ..)| message.contains(said));
+                match form {
+                    Some((_, meant, remedy)) => ((*meant).to_owned(), Some((*remedy).to_owned())),
+                    None => (message.trim().to_owned(), None),
+                }
+            }
         };
         Self { file: file.to_owned(), line, message, remedy }
     }
 }
+
+/// What the standard library says of an address, in a user's words, with an example.
+const FORMS: [(&str, &str, &str); 3] = [
+    (
+        "invalid socket address",
+        "this is not an address with a port",
+        "write for example 127.0.0.1:8642, 0.0.0.0:5514 or [::]:5514",
+    ),
+    (
+        "invalid IP address",
+        "this is not an address or a network",
+        "write for example 10.0.0.0/8, 192.0.2.7/32 or 2001:db8::/32",
+    ),
+    ("invalid port", "this is not a port", "write a number from 1 to 65535"),
+];
 
 /// Takes serde's "unknown field `x`, expected one of `a`, `b`" apart.
 fn unknown_name(message: &str) -> Option<(String, Vec<String>)> {

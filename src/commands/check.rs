@@ -21,16 +21,22 @@ pub(crate) struct Check {
 /// # Errors
 /// When standard output is closed.
 pub(crate) fn run(arguments: &Check) -> anyhow::Result<Exit> {
-    let settings = match keng_config::load(arguments.config.as_deref()) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            output::line(&problems.to_string())?;
-            return Ok(Exit::Invalid);
-        }
+    let keng_config::Examined { settings, problems: mistakes } =
+        keng_config::examine(arguments.config.as_deref());
+    mistakes.iter().try_for_each(|mistake| output::line(&mistake.to_string()))?;
+    let Some(settings) = settings else {
+        output::note("the configuration cannot be used; the rules were not looked at");
+        return Ok(Exit::Invalid);
     };
     let loaded = load(&settings.rules.paths, keng_ingest::dataset::all());
     loaded.problems.iter().try_for_each(|problem| output::line(&problem.to_string()))?;
     let (rules, problems) = (loaded.rules.len(), loaded.problems.len());
-    output::note(&format!("configuration is sound; {rules} rules are sound, {problems} problems"));
-    Ok(if problems == 0 { Exit::Fine } else { Exit::Invalid })
+    let judged = if mistakes.is_empty() { "is sound" } else { "cannot be used" };
+    output::note(&format!(
+        "the configuration {judged}; {rules} rules are sound, problems in rules: {problems}"
+    ));
+    if rules == 0 {
+        output::note("without rules nothing is detected: set `paths` under [rules]");
+    }
+    Ok(if mistakes.is_empty() && problems == 0 { Exit::Fine } else { Exit::Invalid })
 }

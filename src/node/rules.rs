@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keng_api::{CurrentRules, Reload};
 use keng_config::Settings;
 use keng_rules_engine::{Loaded, load as load_rules};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::Ground;
@@ -20,8 +21,10 @@ pub(super) fn load(settings: &Settings) -> CurrentRules {
     CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems) }
 }
 
-/// What `POST /-/reload` does: reads configuration and rules anew and changes the rules as one
-/// set. An invalid set is refused and the old one keeps running.
+/// What `POST /-/reload` and SIGHUP do: reads configuration and rules anew and changes the rules
+/// as one set. A set with a problem that the one in force has not is refused, and the old one
+/// keeps running: a rule that runs is not lost to a slip of the pen, and a public set with a few
+/// rules that never loaded can be updated.
 pub(super) fn reload(ground: &Ground, rules: &watch::Sender<CurrentRules>) -> Reload {
     let successful = ground.registry.gauge(
         "keng_config_last_reload_successful",
@@ -39,14 +42,22 @@ pub(super) fn reload(ground: &Ground, rules: &watch::Sender<CurrentRules>) -> Re
         let (path, rules, clock) = (path.clone(), rules.clone(), Arc::clone(&clock));
         let (successful, at) = (successful.clone(), at.clone());
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || read(path.as_deref()));
+            let known = Arc::clone(&rules.borrow().problems);
+            let read = tokio::task::spawn_blocking(move || read(path.as_deref(), &known));
             match read.await.unwrap_or_else(|panic| Err(panic.to_string())) {
                 Ok(current) => {
                     let count = current.rules.len();
+                    let told = match current.problems.len() {
+                        0 => String::new(),
+                        few => format!(" ({few} as before cannot be loaded)"),
+                    };
                     rules.send_replace(current);
                     successful.set(1.0);
                     at.set(clock.now().as_seconds_f64());
-                    Ok(format!("{count} rules are in force; other settings change at a restart"))
+                    tracing::info!(rules = count, "rules reloaded");
+                    Ok(format!(
+                        "{count} rules are in force{told}; other settings change at a restart"
+                    ))
                 }
                 Err(problems) => {
                     successful.set(0.0);
@@ -58,12 +69,35 @@ pub(super) fn reload(ground: &Ground, rules: &watch::Sender<CurrentRules>) -> Re
     })
 }
 
-fn read(path: Option<&std::path::Path>) -> Result<CurrentRules, String> {
+/// Reloads at every SIGHUP, the signal of `systemctl reload` and of log rotation. What came of it
+/// is in the log.
+pub(super) async fn reload_on_hangup(reload: Reload) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::warn!(%error, "SIGHUP cannot be listened to"),
+    };
+    while hangup.recv().await.is_some() {
+        // Success and failure are logged and counted where they happen.
+        let _told = reload().await;
+    }
+}
+
+fn read(
+    path: Option<&std::path::Path>,
+    known: &[keng_rules_engine::Problem],
+) -> Result<CurrentRules, String> {
     let settings = keng_config::load(path).map_err(|problems| problems.to_string())?;
     let Loaded { rules, problems } = load_rules(&settings.rules.paths, keng_ingest::dataset::all());
-    if problems.is_empty() {
-        return Ok(CurrentRules { rules: Arc::new(rules), problems: Arc::default() });
+    let is_known = |problem: &keng_rules_engine::Problem| {
+        known.iter().any(|other| {
+            (&other.file, &other.rule, &other.message)
+                == (&problem.file, &problem.rule, &problem.message)
+        })
+    };
+    let new: Vec<String> =
+        problems.iter().filter(|problem| !is_known(problem)).map(ToString::to_string).collect();
+    match new.as_slice() {
+        [] => Ok(CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems) }),
+        new => Err(new.join("\n")),
     }
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Err(lines.join("\n"))
 }

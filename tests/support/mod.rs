@@ -132,6 +132,16 @@ impl Node {
         Self::start_in(dir).await
     }
 
+    /// Starts a node with the rules of one folder instead of the shipped ones.
+    pub async fn start_with_rules(rules: &Path) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules");
+        let config = base_config(dir.path())
+            .replace(&shipped.display().to_string(), &rules.display().to_string());
+        std::fs::write(dir.path().join("keng.toml"), config).expect("the configuration");
+        Self::start_in(dir).await
+    }
+
     async fn start_in(dir: TempDir) -> Self {
         let child = Self::spawn(dir.path());
         let http = client();
@@ -195,10 +205,15 @@ impl Node {
         drop(self.child.wait());
     }
 
+    /// Sends a signal, as `TERM` or `HUP`.
+    pub fn signal(&self, name: &str) {
+        let (flag, pid) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([&flag, &pid]).status().expect("kill").success());
+    }
+
     /// SIGTERM, then waits for the orderly end.
     pub fn stop(&mut self) -> std::process::ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        self.signal("TERM");
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("status") {
