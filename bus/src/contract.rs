@@ -403,6 +403,32 @@ async fn many_publishers_get_offsets_of_their_own(road: Road) {
     assert_eq!(seen, positions, "what was answered is where it is");
 }
 
+async fn what_is_handed_over_together_is_published_in_order(road: Road) {
+    let bus = road.bus().await;
+    bus.publish_all(Topic::Events, Vec::new()).await.unwrap();
+    let together = |range: std::ops::Range<u32>| {
+        let of_key = |key| numbers(range.clone()).into_iter().map(move |value| record(key, &value));
+        of_key("a").zip(of_key("b")).flat_map(|(a, b)| [a, b]).collect::<Vec<_>>()
+    };
+    bus.publish_all(Topic::Events, together(0..50)).await.unwrap();
+    let impossible = Record { count: 0, ..record("a", "impossible") };
+    let mut mixed = together(50..60);
+    mixed.insert(7, impossible.clone());
+    let left = bus.publish_all(Topic::Events, mixed).await.unwrap_err();
+    assert!(matches!(left.error, Error::InvalidRecord { .. }), "{}", left.error);
+    assert_eq!(left.records, [impossible], "all others are published");
+    let mut reader = Reader::join(&bus, "rules", committed()).await;
+    let seen = reader.take(120).await;
+    for key in ["a", "b"] {
+        let of_key: Vec<_> = seen.iter().filter(|record| record.key == key).cloned().collect();
+        assert_eq!(values(&of_key), numbers(0..60));
+    }
+    bus.close().await.unwrap();
+    let left = bus.publish_all(Topic::Events, together(60..61)).await.unwrap_err();
+    assert!(matches!(left.error, Error::Closed), "{}", left.error);
+    assert_eq!(left.records.len(), 2);
+}
+
 /// Every promise on every road, with as many partitions as it takes.
 macro_rules! promises {
     ($($promise:ident($partitions:literal);)*) => {
@@ -448,4 +474,5 @@ promises! {
     dropping_a_publish_harms_nobody(1);
     a_waiting_reader_is_woken(1);
     many_publishers_get_offsets_of_their_own(3);
+    what_is_handed_over_together_is_published_in_order(2);
 }

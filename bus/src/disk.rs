@@ -147,7 +147,11 @@ impl DiskBus {
 
 impl Bus for DiskBus {
     fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>> {
-        async move { self.log(topic).append(record.validated()?).await }.boxed()
+        async move {
+            record.check()?;
+            self.log(topic).append(record).await
+        }
+        .boxed()
     }
 
     fn subscribe(

@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     Bounds, Bus, Delivered, Epoch, Error, Group, Lag, Now, Position, Positions, Record,
-    Subscription, Topic,
+    Subscription, Topic, Unpublished,
 };
 use admin::Admin;
 use consumer::KafkaSubscription;
@@ -140,6 +140,18 @@ impl KafkaBus {
 }
 
 impl Inner {
+    /// A record must hold one event: an offset of Kafka counts messages.
+    fn accepts(&self, record: &Record) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        record.check()?;
+        if record.count != 1 {
+            return Err(Error::InvalidRecord { bytes: record.bytes(), count: record.count });
+        }
+        Ok(())
+    }
+
     const fn epoch(&self, topic: Topic) -> Epoch {
         let [events, findings] = self.epochs;
         match topic {
@@ -150,20 +162,40 @@ impl Inner {
 }
 
 impl Bus for KafkaBus {
-    /// A record must hold one event: an offset of Kafka counts messages.
     fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>> {
         async move {
-            if self.inner.closed.load(Ordering::Acquire) {
-                return Err(Error::Closed);
-            }
-            let record = record.validated()?;
-            if record.count != 1 {
-                return Err(Error::InvalidRecord { bytes: record.bytes(), count: record.count });
-            }
+            self.inner.accepts(&record)?;
             let name = topic_name(&self.inner.config, topic);
-            let put = self.inner.producer.send(&name, &record).await?;
+            let sent = self.inner.producer.send(&name, vec![record]).await;
+            let put = sent.map_err(|unpublished| unpublished.error)?;
             let epoch = self.inner.epoch(topic);
             Ok(Position { epoch, partition: put.partition, offset: put.offset })
+        }
+        .boxed()
+    }
+
+    fn publish_all(
+        &self,
+        topic: Topic,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<(), Unpublished>> {
+        async move {
+            let (mut accepted, mut left) = (Vec::with_capacity(records.len()), Vec::new());
+            for record in records {
+                match self.inner.accepts(&record) {
+                    Ok(()) => accepted.push(record),
+                    Err(error) => left.push((record, error)),
+                }
+            }
+            if !accepted.is_empty() {
+                let name = topic_name(&self.inner.config, topic);
+                if let Err(mut unsent) = self.inner.producer.send(&name, accepted).await {
+                    // What was refused for good is refused again at the next try.
+                    unsent.records.extend(left.into_iter().map(|(record, _)| record));
+                    return Err(unsent);
+                }
+            }
+            Unpublished::of(left).map_or(Ok(()), Err)
         }
         .boxed()
     }

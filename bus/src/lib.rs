@@ -32,7 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
 
 pub use metered::Metered;
 pub use metrics::BusMetrics;
@@ -192,12 +193,31 @@ impl Record {
         self.key.len().saturating_add(self.value.len())
     }
 
-    pub(crate) fn validated(self) -> Result<Self, Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let (bytes, count) = (self.bytes(), self.count);
         if bytes > RECORD_BYTES_MAX || count == 0 {
             return Err(Error::InvalidRecord { bytes, count });
         }
-        Ok(self)
+        Ok(())
+    }
+}
+
+/// What is left of records that were handed over together ([`Bus::publish_all`]).
+#[derive(Debug)]
+pub struct Unpublished {
+    /// Those that were not published; all others were.
+    pub records: Vec<Record>,
+    /// Why: what may pass by waiting, if that is true of any of them.
+    pub error: Error,
+}
+
+impl Unpublished {
+    /// `None` if there is nothing left.
+    pub(crate) fn of(left: impl IntoIterator<Item = (Record, Error)>) -> Option<Self> {
+        let (records, errors): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+        let lasting = |error: &Error| matches!(error, Error::InvalidRecord { .. });
+        let error = errors.into_iter().min_by_key(lasting)?;
+        Some(Self { records, error })
     }
 }
 
@@ -216,6 +236,23 @@ pub fn committed() -> Positions {
 pub trait Bus: Send + Sync + std::fmt::Debug {
     /// Appends a record and resolves with the position of its first event once it is durable.
     fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>>;
+
+    /// Appends records and resolves once all are durable, as so many calls of
+    /// [`Bus::publish`] would; cheaper where a record is small.
+    fn publish_all(
+        &self,
+        topic: Topic,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<(), Unpublished>> {
+        async move {
+            let all = records.iter().map(|record| self.publish(topic, record.clone()));
+            let results = join_all(all).await;
+            let left = records.into_iter().zip(results);
+            let left = left.filter_map(|(record, result)| Some((record, result.err()?)));
+            Unpublished::of(left).map_or(Ok(()), Err)
+        }
+        .boxed()
+    }
 
     /// Joins `group` as one reader of `topic`.
     fn subscribe(

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     Bounds, Bus, BusMetrics, Delivered, Delivery, Error, Generation, Group, Lag, Now, Position,
-    Positions, Record, Subscription, Topic,
+    Positions, Record, Subscription, Topic, Unpublished,
 };
 
 /// Where each reader of this process stands: the next offset it has not processed.
@@ -86,6 +86,14 @@ impl Metered {
         Ok(appended.map_or(0, |appended| (self.now)().saturating_sub(appended).max(0)))
     }
 
+    fn appended(&self, topic: Topic, sum: Sum, began_ms: i64) {
+        let label = [topic.as_str()];
+        self.metrics.appended_events.with(&label).inc_by(sum.events);
+        self.metrics.appended_bytes.with(&label).inc_by(sum.bytes);
+        let took = u64::try_from((self.now)().saturating_sub(began_ms)).unwrap_or(0);
+        self.metrics.append_duration.with(&label).observe(float(took) / 1_000.0);
+    }
+
     fn show(
         &self,
         topic: Topic,
@@ -103,21 +111,58 @@ impl Metered {
     }
 }
 
+/// What records hold together.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    events: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn of(records: &[Record]) -> Self {
+        records.iter().fold(Self::default(), |sum, record| Self {
+            events: sum.events.saturating_add(u64::from(record.count)),
+            bytes: sum.bytes.saturating_add(record.bytes() as u64),
+        })
+    }
+
+    fn take(&mut self, other: &Self) {
+        self.events = self.events.saturating_sub(other.events);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+}
+
 impl Bus for Metered {
     fn publish(&self, topic: Topic, record: Record) -> BoxFuture<'_, Result<Position, Error>> {
-        let (bytes, events) = (record.bytes() as u64, u64::from(record.count));
+        let sum = Sum::of(std::slice::from_ref(&record));
         async move {
             let began = (self.now)();
             let result = self.inner.publish(topic, record).await;
-            let label = [topic.as_str()];
             match &result {
-                Ok(_) => {
-                    self.metrics.appended_events.with(&label).inc_by(events);
-                    self.metrics.appended_bytes.with(&label).inc_by(bytes);
-                    let took = u64::try_from((self.now)().saturating_sub(began)).unwrap_or(0);
-                    self.metrics.append_duration.with(&label).observe(float(took) / 1_000.0);
-                }
+                Ok(_) => self.appended(topic, sum, began),
                 Err(error) => self.metrics.failed(topic, error),
+            }
+            result
+        }
+        .boxed()
+    }
+
+    /// Counted as one append.
+    fn publish_all(
+        &self,
+        topic: Topic,
+        records: Vec<Record>,
+    ) -> BoxFuture<'_, Result<(), Unpublished>> {
+        let mut sum = Sum::of(&records);
+        async move {
+            let began = (self.now)();
+            let result = self.inner.publish_all(topic, records).await;
+            if let Err(Unpublished { records: left, error }) = &result {
+                sum.take(&Sum::of(left));
+                self.metrics.failed(topic, error);
+            }
+            if sum.events > 0 {
+                self.appended(topic, sum, began);
             }
             result
         }
@@ -304,6 +349,18 @@ mod tests {
         assert_eq!(measured.value("keng_bus_appended_events_total", "events"), Some(5.0));
         assert_eq!(measured.value("keng_bus_appended_bytes_total", "events"), Some(20.0));
         assert_eq!(measured.value("keng_bus_append_duration_seconds_count", "events"), Some(2.0));
+        assert_eq!(measured.value("keng_bus_errors_total", "closed"), Some(1.0));
+    }
+
+    #[tokio::test]
+    async fn of_what_is_published_together_only_what_was_published_is_counted() {
+        let measured = measured();
+        let record = |count| Record { key: Bytes::new(), value: vec![0; 10].into(), count };
+        let left = measured.bus.publish_all(Topic::Events, (1..=5).map(record).collect()).await;
+        assert_eq!(left.unwrap_err().records, [record(3)]);
+        assert_eq!(measured.value("keng_bus_appended_events_total", "events"), Some(12.0));
+        assert_eq!(measured.value("keng_bus_appended_bytes_total", "events"), Some(40.0));
+        assert_eq!(measured.value("keng_bus_append_duration_seconds_count", "events"), Some(1.0));
         assert_eq!(measured.value("keng_bus_errors_total", "closed"), Some(1.0));
     }
 
