@@ -9,7 +9,9 @@
 
 use bytes::Bytes;
 use keng_bus::{Delivered, Position, Record};
-use keng_event::{Batch, BatchBuilder, EventId, EventRef, JsonError, Timestamp, field, read_event};
+use keng_event::{
+    Batch, BatchBuilder, EventId, JsonError, JsonWriter, Timestamp, Value, field, read_event,
+};
 use keng_metrics::{Counter, CounterFamily, Registry};
 
 /// Tag of events that were kept raw because they are no JSON event.
@@ -42,7 +44,7 @@ impl Codec {
                 let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
                 vec![Record { key: Bytes::new(), value: batch.encode().into(), count }]
             }
-            Self::Json => batch.iter().map(json_record).collect(),
+            Self::Json => encode_json(batch),
         }
     }
 
@@ -59,13 +61,25 @@ impl Codec {
     }
 }
 
-fn json_record(event: EventRef<'_>) -> Record {
-    let key = event
-        .get("host.name")
-        .or_else(|| event.get("keng.sender.ip"))
-        .map(|value| value.to_text().into_owned())
-        .unwrap_or_default();
-    Record { key: key.into(), value: event.to_json().into(), count: 1 }
+/// One piece of memory for all of them: each record's value, and its key behind it.
+fn encode_json(batch: &Batch) -> Vec<Record> {
+    let (mut writer, mut text) = (JsonWriter::default(), String::new());
+    let ends = batch.iter().map(|event| {
+        writer.write(event, &mut text);
+        let value_end = text.len();
+        let host = event.get("host.name").or_else(|| event.get("keng.sender.ip"));
+        text.push_str(&host.map(Value::to_text).unwrap_or_default());
+        (value_end, text.len())
+    });
+    let ends: Vec<_> = ends.collect();
+    let text = Bytes::from(text);
+    let mut start = 0;
+    let records = ends.into_iter().map(|(value_end, end)| {
+        let (value, key) = (text.slice(start..value_end), text.slice(value_end..end));
+        start = end;
+        Record { key, value, count: 1 }
+    });
+    records.collect()
 }
 
 fn decode_batch(record: &Delivered, undecodable: &Counter) -> Decoded {
@@ -125,6 +139,7 @@ pub(crate) fn id_at(position: Position) -> EventId {
 mod tests {
     use super::*;
     use keng_bus::Epoch;
+    use keng_event::EventRef;
 
     fn counter() -> Counter {
         undecodable(&Registry::new()).with(&["test"])

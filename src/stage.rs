@@ -7,10 +7,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::try_join_all;
 use keng_bus::{
     Bounds, Bus, Delivered, Delivery, Generation, Group, Position, Positions, Record, Subscription,
-    Topic,
+    Topic, Unpublished,
 };
 use keng_event::{Clock, Timestamp};
 use std::collections::BTreeMap;
@@ -109,24 +108,19 @@ pub(crate) async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()>
     }
 }
 
-async fn publish(road: &Road, records: Vec<Record>) -> anyhow::Result<()> {
-    // Published in order; one wait for all of them.
-    let durable = records.into_iter().map(|record| publish_patiently(road, record));
-    try_join_all(durable).await.map(drop)
-}
-
 /// A full topic is a reason to wait, not to lose a finding.
-async fn publish_patiently(road: &Road, record: Record) -> anyhow::Result<()> {
-    loop {
-        match road.bus.publish(road.out, record.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(error @ keng_bus::Error::Full { .. }) => {
-                tracing::error!(%error, "waiting to publish");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Err(error) => return Err(error).context("publishing what a stage found"),
+async fn publish(road: &Road, mut records: Vec<Record>) -> anyhow::Result<()> {
+    while let Err(Unpublished { records: left, error }) =
+        road.bus.publish_all(road.out, records).await
+    {
+        if !matches!(error, keng_bus::Error::Full { .. }) {
+            return Err(error).context("publishing what a stage found");
         }
+        tracing::error!(%error, "waiting to publish");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        records = left;
     }
+    Ok(())
 }
 
 /// Whether everything that is durable in the assigned partitions has been handed over.

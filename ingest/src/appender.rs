@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use keng_bus::{Bus, Record, Topic};
 use keng_event::Batch;
@@ -24,7 +23,7 @@ use crate::metrics::{Counts, Dropped, IngestMetrics};
 /// enough to keep it busy.
 const PUBLISHES_MAX: usize = 64;
 
-/// The first pause before a refused record is tried again, doubled each time.
+/// The first pause before what was refused is tried again, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 
 /// The longest pause; a full log frees space a segment at a time.
@@ -56,7 +55,7 @@ pub(crate) struct Appender {
     pub(crate) encode: Encode,
     pub(crate) datagrams: Arc<Budget>,
     pub(crate) metrics: Arc<IngestMetrics>,
-    /// How many records the log refuses to take at the moment.
+    /// How many batches the log refuses to take at the moment.
     pub(crate) refused: Arc<AtomicUsize>,
     /// Cancelled when nothing more shall be handed over.
     pub(crate) closed: CancellationToken,
@@ -87,8 +86,7 @@ impl Appender {
         let Closed { batch, counts, held, done } = closed;
         let records = if batch.is_empty() { Vec::new() } else { (self.encode)(&batch) };
         drop(batch);
-        let published = join_all(records.into_iter().map(|record| self.publish(record))).await;
-        let outcome = published.into_iter().find_map(Result::err).map_or(Ok(()), Err);
+        let outcome = self.publish(records).await;
         match outcome {
             Ok(()) => self.metrics.appended(counts),
             Err(Lost(reason)) => self.metrics.dropped(counts, reason),
@@ -102,13 +100,16 @@ impl Appender {
         }
     }
 
-    async fn publish(&self, record: Record) -> Result<(), Lost> {
+    async fn publish(&self, mut records: Vec<Record>) -> Result<(), Lost> {
         let mut pause = RETRY_FIRST;
         let mut refused = None;
         loop {
-            let error = match self.bus.publish(Topic::Events, record.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let error = match self.bus.publish_all(Topic::Events, records).await {
+                Ok(()) => return Ok(()),
+                Err(unpublished) => {
+                    records = unpublished.records;
+                    unpublished.error
+                }
             };
             match error {
                 keng_bus::Error::Full { .. } | keng_bus::Error::Kafka { .. } => {}
@@ -135,7 +136,7 @@ impl Appender {
     }
 }
 
-/// Counts a record as refused for as long as it lives.
+/// Counts a batch as refused for as long as it lives.
 struct Refusal<'a>(&'a AtomicUsize);
 
 impl<'a> Refusal<'a> {
