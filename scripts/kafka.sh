@@ -8,6 +8,9 @@
 #                                     broker ends when the process of that id does, however it ends
 #   scripts/kafka.sh stop DIR         stops the broker that was started on DIR
 #
+# What DIR/more.properties says is added to the broker's settings; KENG_KAFKA_JVM replaces the Java
+# options, which make it start quickly and not run fast.
+#
 # It is no way to run Kafka for real: nothing is replicated and 512 MB of heap is all it gets.
 set -eu
 
@@ -73,7 +76,9 @@ group.initial.rebalance.delay.ms=0
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 PROPERTIES
-    set -- java -Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$libs/*"
+    [ ! -e "$dir/more.properties" ] || cat "$dir/more.properties" >>"$dir/server.properties"
+    # shellcheck disable=SC2086 # several options
+    set -- java ${KENG_KAFKA_JVM:--Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1} -cp "$libs/*"
     if [ ! -e "$dir/logs/meta.properties" ]; then
         id=$("$@" kafka.tools.StorageTool random-uuid 2>/dev/null)
         "$@" kafka.tools.StorageTool format --cluster-id "$id" \

@@ -1,12 +1,14 @@
 //! How fast events reach a Kafka topic, one message each, beside librdkafka alone on the same
 //! broker with the same settings and the same messages.
 //!
-//! `cargo bench -p keng-bus --bench kafka -- [EVENTS]` starts an Apache Kafka broker of its own
-//! through `scripts/kafka.sh` (the broker must have been fetched), on the same processors.
+//! `cargo bench -p keng-bus --bench kafka -- [EVENTS] [SETTING=VALUE…]` starts an Apache Kafka
+//! broker of its own through `scripts/kafka.sh` (which must have fetched it), on the same
+//! processors. Settings are librdkafka's, for both lanes.
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 #![expect(clippy::disallowed_methods, reason = "a bench owns its clock and its arguments")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -34,13 +36,18 @@ const IN_FLIGHT: usize = 64;
 /// Different events; the same ones again would compress too well.
 const DIFFERENT: usize = 50_000;
 
+/// The broker as it is run for real, in small: the script's own settings make it start quickly.
+const JVM: &str = "-Xms512m -Xmx512m -XX:+UseG1GC";
+
 type Failed = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failed> {
-    let events = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
-    let events = events.unwrap_or(EVENTS);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let events = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(EVENTS);
+    let settings = arguments.iter().filter_map(|argument| argument.split_once('='));
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let dir = tempfile::tempdir()?;
-    let broker = Broker::start(dir.path())?;
+    let broker = Broker::start(dir.path(), settings.collect())?;
     let records: Arc<[Record]> = (0..DIFFERENT).map(record).collect();
     let bytes = records.iter().map(Record::bytes).sum::<usize>() / DIFFERENT;
     println!("{events} messages of {bytes} bytes");
@@ -79,12 +86,14 @@ fn record(number: usize) -> Record {
 struct Broker {
     dir: PathBuf,
     port: u16,
+    settings: BTreeMap<String, String>,
 }
 
 impl Broker {
-    fn start(dir: &Path) -> Result<Self, Failed> {
+    fn start(dir: &Path, settings: BTreeMap<String, String>) -> Result<Self, Failed> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let started = script()
+            .env("KENG_KAFKA_JVM", JVM)
             .arg("start")
             .arg(dir)
             .args([port.to_string(), std::process::id().to_string()])
@@ -92,12 +101,13 @@ impl Broker {
         if !started.status.success() {
             return Err(String::from_utf8_lossy(&started.stderr).into());
         }
-        Ok(Self { dir: dir.to_owned(), port })
+        Ok(Self { dir: dir.to_owned(), port, settings })
     }
 
     fn config(&self) -> Config {
         let brokers = vec![format!("127.0.0.1:{}", self.port)];
-        Config { brokers, replication: 1, in_sync_min: 1, ..Config::default() }
+        let settings = self.settings.clone();
+        Config { brokers, replication: 1, in_sync_min: 1, settings, ..Config::default() }
     }
 }
 
@@ -140,6 +150,9 @@ fn alone(broker: &Broker, records: &[Record], events: usize) -> Result<(), Faile
         ("linger.ms", "5"),
         ("partitioner", "murmur2_random"),
     ] {
+        config.set(name, value);
+    }
+    for (name, value) in &broker.settings {
         config.set(name, value);
     }
     let delivered = Delivered::default();

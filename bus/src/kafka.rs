@@ -15,6 +15,9 @@ mod look;
 mod producer;
 mod settings;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,6 +112,8 @@ impl KafkaBus {
     /// [`Error::Config`], or [`Error::Kafka`] if no broker answers or refuses.
     pub async fn connect(config: &Config, now: &Now) -> Result<Self, Error> {
         settings::check(config)?;
+        let producer = Arc::new(Producer::new(config)?);
+        producer.reach().await?;
         let admin = Arc::new(admin::client(config)?);
         admin::create_topics(&admin, config).await?;
         let [events, findings] = Topic::ALL.map(|topic| topic_name(config, topic));
@@ -116,7 +121,7 @@ impl KafkaBus {
         let inner = Inner {
             config: config.clone(),
             admin,
-            producer: Arc::new(Producer::new(config)?),
+            producer,
             looker: Looker::new(config),
             epochs,
             closed: AtomicBool::new(false),

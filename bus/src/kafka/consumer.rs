@@ -40,6 +40,10 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 const LEADER_TRIES_MAX: u32 = 50;
 const LEADER_WAIT: Duration = Duration::from_millis(100);
 
+/// How often, and how long apart, a commit is tried again while the group divides anew.
+const REBALANCE_TRIES_MAX: u32 = 100;
+const REBALANCE_WAIT: Duration = Duration::from_millis(50);
+
 type Client = BaseConsumer<Context>;
 
 /// A reader of a Kafka topic.
@@ -60,6 +64,9 @@ struct Shared {
     generation: AtomicU64,
     stopped: AtomicBool,
 }
+
+/// The coordinator takes no commits at the moment.
+struct RebalanceInProgress;
 
 #[derive(Clone, Copy)]
 struct Reading {
@@ -151,12 +158,33 @@ impl Shared {
         lock(&self.told).push_back(delivery);
     }
 
+    /// Blocks, also while a rebalance is under way: a partition that this reader keeps is not
+    /// lost because others change hands.
     fn commit(
         &self,
         client: &Client,
         position: Position,
         generation: Generation,
     ) -> Result<(), Error> {
+        let mut tries = REBALANCE_TRIES_MAX;
+        loop {
+            match self.try_commit(client, position, generation)? {
+                Ok(()) => return Ok(()),
+                Err(_) if tries > 0 => tries -= 1,
+                Err(RebalanceInProgress) => {
+                    return Err(Error::Revoked { partition: position.partition });
+                }
+            }
+            std::thread::sleep(REBALANCE_WAIT);
+        }
+    }
+
+    fn try_commit(
+        &self,
+        client: &Client,
+        position: Position,
+        generation: Generation,
+    ) -> Result<Result<(), RebalanceInProgress>, Error> {
         let Position { epoch, partition, offset } = position;
         // Held until the broker has answered: a rebalance that comes in between has to wait, so
         // that the partition cannot be lost between the check and the commit.
@@ -174,15 +202,16 @@ impl Shared {
         let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
         let set = list.set_partition_offset(&self.topic, number, offset);
         let committed = set.and_then(|()| client.commit(&list, CommitMode::Sync));
-        committed.map_err(|error| match error.rdkafka_error_code() {
+        let Err(error) = committed else { return Ok(Ok(())) };
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::RebalanceInProgress) => Ok(Err(RebalanceInProgress)),
             Some(
                 RDKafkaErrorCode::IllegalGeneration
                 | RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::RebalanceInProgress
                 | RDKafkaErrorCode::FencedInstanceId,
-            ) => Error::Revoked { partition },
-            _ => failed(format!("committing to {}", self.topic), error),
-        })
+            ) => Err(Error::Revoked { partition }),
+            _ => Err(failed(format!("committing to {}", self.topic), error)),
+        }
     }
 
     /// Decides where reading of newly assigned partitions begins and tells the reader.

@@ -16,8 +16,8 @@ use rdkafka::producer::{
 };
 use tokio::sync::oneshot;
 
-use super::{Config, failed, settings};
-use crate::{Error, Record, Unpublished};
+use super::{Config, REQUEST_TIMEOUT, failed, settings};
+use crate::{Error, Record, Topic, Unpublished};
 
 /// How long to wait before another try while the client's queue is full.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(20);
@@ -70,10 +70,23 @@ impl Flight {
     }
 }
 
-/// Takes librdkafka's delivery reports, on the thread that polls it.
-struct Reports;
+/// Takes what librdkafka has to tell, on the thread that polls it.
+#[derive(Default)]
+struct Reports {
+    /// Why the last connection failed.
+    obstacle: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the Kafka brokers cannot be reached as they should");
+        match error.rdkafka_error_code() {
+            // Says what follows from the others.
+            None | Some(RDKafkaErrorCode::AllBrokersDown) => {}
+            Some(code) => *lock(&self.obstacle) = Some((code, reason.to_owned())),
+        }
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Arc<Flight>;
@@ -91,6 +104,25 @@ impl ProducerContext for Reports {
     }
 }
 
+fn remedy(code: RDKafkaErrorCode, reason: &str) -> &'static str {
+    // Some handshakes that fail are reported as connections that break.
+    let code = if reason.contains("SSL routines") { RDKafkaErrorCode::SSL } else { code };
+    match code {
+        RDKafkaErrorCode::Resolve => "correct the names in `[bus.kafka] brokers`",
+        RDKafkaErrorCode::SSL => {
+            "name the authority that signed the brokers' certificates as `ssl.ca.location`, and \
+             check `security.protocol`, in the file of `[bus.kafka] properties_file`"
+        }
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
+            "correct the `sasl.` settings in the file of `[bus.kafka] properties_file`"
+        }
+        _ => {
+            "correct `[bus.kafka] brokers`, or `security.protocol` in the file of \
+             `[bus.kafka] properties_file` if these brokers do or do not speak TLS"
+        }
+    }
+}
+
 fn place(message: &BorrowedMessage<'_>) -> KafkaResult<Put> {
     let (partition, offset) = (message.partition().try_into(), message.offset().try_into());
     match (partition, offset) {
@@ -103,6 +135,26 @@ impl Producer {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let current = RwLock::new(create(config)?);
         Ok(Self { config: config.clone(), current })
+    }
+
+    /// Waits for the first answer of a broker.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, and which setting to look at.
+    pub(super) async fn reach(&self) -> Result<(), Error> {
+        let (client, topic) = (self.current(), super::topic_name(&self.config, Topic::Events));
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = client.client().fetch_metadata(Some(&topic), REQUEST_TIMEOUT);
+            answer.map(drop).map_err(|error| (error, lock(&client.context().obstacle).take()))
+        });
+        let Err((error, obstacle)) = asked.await.unwrap_or(Err((KafkaError::Canceled, None)))
+        else {
+            return Ok(());
+        };
+        let doing = format!("reaching {}", self.config.brokers.join(", "));
+        let (code, reason) = obstacle.unwrap_or((RDKafkaErrorCode::Unknown, error.to_string()));
+        Err(Error::Kafka { doing, source: format!("{reason}: {}", remedy(code, &reason)).into() })
     }
 
     /// Resolves when all records, of which there must be one, are delivered, with the place of
@@ -174,7 +226,7 @@ async fn enqueue(client: &Client, topic: &str, record: Record, flight: &Arc<Flig
 }
 
 fn create(config: &Config) -> Result<Arc<Client>, Error> {
-    let created = settings::producer(config).create_with_context(Reports);
+    let created = settings::producer(config).create_with_context(Reports::default());
     created.map(Arc::new).map_err(|error| failed("making a producer", error))
 }
 
