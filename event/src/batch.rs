@@ -7,8 +7,10 @@
 //! [`crate::builder`] makes batches, [`crate::decode`] reads them back from bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 
 use crate::id::EventId;
+use crate::json::layout::Layout;
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -84,6 +86,18 @@ pub struct Batch {
     pub(crate) bytes: Vec<u8>,
     pub(crate) idempotency_key: Option<Box<str>>,
     pub(crate) origins: Origins,
+    pub(crate) layout: OnceLayout,
+}
+
+/// The layout of the events as JSON, made when the first is rendered. It follows from the names,
+/// so that it makes no difference between batches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OnceLayout(OnceLock<Layout>);
+
+impl PartialEq for OnceLayout {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A field name resolved in one batch; means nothing in another.
@@ -189,6 +203,10 @@ impl Batch {
         }
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        self.layout.0.get_or_init(|| Layout::new(&self.names))
+    }
+
     pub(crate) fn entry_value(&self, entry: Entry) -> Option<Value<'_>> {
         Some(match entry.tag {
             Tag::Str => Value::Str(self.text.get(entry.range())?),
@@ -246,6 +264,10 @@ impl<'a> EventRef<'a> {
         self.index
     }
 
+    pub(crate) fn entries(self) -> &'a [Entry] {
+        self.entries
+    }
+
     /// The first value of the field, looked up by name. For many events, resolve the name once
     /// with [`Batch::index_of`] and use [`EventRef::at`].
     #[must_use]
@@ -267,9 +289,23 @@ impl<'a> EventRef<'a> {
             FieldIndex::INGESTED => return Some(Value::Time(self.head.ingested)),
             _ => {}
         }
-        let start = self.entries.partition_point(|entry| entry.field < field.0);
-        let entry = self.entries.get(start).filter(|entry| entry.field == field.0)?;
+        let entry = self.entries.get(self.find(field)).filter(|entry| entry.field == field.0)?;
         self.batch.entry_value(*entry)
+    }
+
+    /// Place of the first entry of the field, or where it would be.
+    fn find(self, field: FieldIndex) -> usize {
+        // Where the events of a batch are alike, an event has one value of every field there is,
+        // and the field's number is its place.
+        let guess = usize::from(field.0);
+        let before = guess.checked_sub(1).and_then(|before| self.entries.get(before));
+        let here = self.entries.get(guess);
+        if here.is_some_and(|entry| entry.field == field.0)
+            && before.is_none_or(|entry| entry.field < field.0)
+        {
+            return guess;
+        }
+        self.entries.partition_point(|entry| entry.field < field.0)
     }
 
     /// All values of the field, in the order in which they were stored.
@@ -279,8 +315,7 @@ impl<'a> EventRef<'a> {
             FieldIndex::INGESTED => Some(Value::Time(self.head.ingested)),
             _ => None,
         };
-        let start = self.entries.partition_point(|entry| entry.field < field.0);
-        let stored = self.entries.get(start..).unwrap_or_default();
+        let stored = self.entries.get(self.find(field)..).unwrap_or_default();
         header.into_iter().chain(
             stored
                 .iter()

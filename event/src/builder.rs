@@ -32,6 +32,11 @@ pub struct BatchBuilder {
     kinds: Vec<Kind>,
     related: Vec<Option<Related>>,
     by_name: HashMap<Box<str>, u16>,
+    /// Which name came after each the last time: events of a batch are alike, and a comparison
+    /// is cheaper than a look-up.
+    followers: Vec<u16>,
+    /// The name that came last.
+    previous: u16,
     /// Local index of each catalogue field, so that those are never hashed.
     by_field: Vec<u16>,
     ids: Vec<Option<EventId>>,
@@ -44,6 +49,8 @@ impl Default for BatchBuilder {
             kinds: Vec::new(),
             related: Vec::new(),
             by_name: HashMap::new(),
+            followers: Vec::new(),
+            previous: UNSEEN,
             by_field: vec![UNSEEN; Field::all().len()],
             ids: Vec::new(),
         }
@@ -138,10 +145,25 @@ impl BatchBuilder {
     }
 
     fn local_named(&mut self, name: &str) -> Option<u16> {
-        match self.by_name.get(name) {
-            Some(&local) => Some(local),
-            None => self.add_name(name),
+        let follower = self.followers.get(usize::from(self.previous)).copied().unwrap_or(UNSEEN);
+        let expected = self.batch.names.get(usize::from(follower));
+        let local = match expected {
+            Some(expected) if **expected == *name => follower,
+            _ => self.look_up(name)?,
+        };
+        self.previous = local;
+        Some(local)
+    }
+
+    fn look_up(&mut self, name: &str) -> Option<u16> {
+        let local = match self.by_name.get(name) {
+            Some(&local) => local,
+            None => self.add_name(name)?,
+        };
+        if let Some(follower) = self.followers.get_mut(usize::from(self.previous)) {
+            *follower = local;
         }
+        Some(local)
     }
 
     fn add_name(&mut self, name: &str) -> Option<u16> {
@@ -154,6 +176,7 @@ impl BatchBuilder {
         self.batch.names.push(name.into());
         self.kinds.push(field::kind_of(name));
         self.related.push(field.and_then(Field::related));
+        self.followers.push(UNSEEN);
         self.by_name.insert(name.into(), local);
         if let Some(slot) = field.and_then(|field| self.by_field.get_mut(field.index())) {
             *slot = local;

@@ -17,7 +17,7 @@
 //! to a decoded batch cannot fail. A declared count is held against the bytes that are there
 //! before anything is allocated for it.
 
-use crate::batch::{Batch, Entry, Head, Origins, Tag};
+use crate::batch::{Batch, Entry, Head, OnceLayout, Origins, Tag};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -113,6 +113,7 @@ impl Batch {
             text: input.text(text_len)?.to_owned(),
             bytes: input.take(bytes_len)?.to_vec(),
             origins: Origins::None,
+            layout: OnceLayout::default(),
         };
         if !input.0.is_empty() {
             return Err(DecodeError::Length("bytes follow its end"));

@@ -4,6 +4,7 @@
 //! the bus it is one JSON object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,8 +24,8 @@ pub const SAMPLE_EVENT_BYTES_MAX: usize = 16 * 1024;
 pub struct Finding {
     /// The same on every replay.
     pub id: FindingId,
-    /// The rule, as a person needs it.
-    pub rule: RuleRef,
+    /// The rule, as a person needs it; shared by all findings of the rule.
+    pub rule: Arc<RuleRef>,
     /// One event, or several over time.
     pub kind: FindingKind,
     /// Event time of the event that completed it.
@@ -35,8 +36,8 @@ pub struct Finding {
     pub origin: EventId,
     /// Field values that, with the rule, identify the alert.
     pub group: BTreeMap<String, String>,
-    /// Up to [`SAMPLE_EVENTS_MAX`] matched events as ECS JSON.
-    pub events: Vec<Box<RawValue>>,
+    /// Up to [`SAMPLE_EVENTS_MAX`] matched events as ECS JSON, shared by all findings of the event.
+    pub events: Vec<Arc<RawValue>>,
     /// How many events matched.
     pub count: u64,
     /// Whether a sample event was cut or samples were left out.
@@ -91,5 +92,27 @@ impl Finding {
     /// When the bytes are not the JSON of a finding; the message says where.
     pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the bus carries: alerting of another version must read it.
+    const WIRE: &str = concat!(
+        r#"{"id":"ab4babf2bcd3a71fe81bebdcbf1ac76d","rule":{"id":"rule-1","title":"Thử","#,
+        r#""level":"high","tags":["attack.t1110"]},"kind":"detection","#,
+        r#""at":"1970-01-01T00:00:01Z","received":"1970-01-01T00:00:02Z","origin":"1-0-7","#,
+        r#""group":{"source.ip":"192.0.2.1"},"events":[{"a": 1}],"count":1}"#,
+    );
+
+    #[test]
+    fn sharing_changes_nothing_on_the_wire() {
+        let finding = Finding::decode(WIRE.as_bytes()).unwrap();
+        assert_eq!(finding.rule.title, "Thử");
+        assert_eq!(finding.events[0].get(), r#"{"a": 1}"#);
+        assert_eq!(finding.id, FindingId::derive("rule-1", finding.origin, 0));
+        assert_eq!(String::from_utf8(finding.encode()).unwrap(), WIRE);
     }
 }

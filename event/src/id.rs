@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::hash::Fnv128;
+
 /// Where an event was first made durable: the log's epoch, its partition, and the offset in it.
 /// Written `epoch-partition-offset`, the epoch in hexadecimal (`event.id`).
 ///
@@ -70,6 +72,32 @@ impl<'de> Deserialize<'de> for EventId {
     }
 }
 
+/// The ids of one rule's findings: its own part of the hash is worked out once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FindingIds(Fnv128);
+
+impl FindingIds {
+    /// Those of the rule `rule_id`.
+    #[must_use]
+    pub fn of(rule_id: &str) -> Self {
+        let mut hash = Fnv128::default();
+        hash.write(rule_id.as_bytes());
+        hash.write(&[0]);
+        Self(hash)
+    }
+
+    /// As [`FindingId::derive`].
+    #[must_use]
+    pub fn id(self, event: EventId, ordinal: u32) -> FindingId {
+        let Self(mut hash) = self;
+        hash.write(&event.epoch.to_le_bytes());
+        hash.write(&event.partition.to_le_bytes());
+        hash.write(&event.offset.to_le_bytes());
+        hash.write(&ordinal.to_le_bytes());
+        FindingId(hash.to_hex())
+    }
+}
+
 /// Identity of a finding: the same rule, completed by the same event, gives the same id on every
 /// replay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,14 +111,7 @@ impl FindingId {
     /// event ids are far too few for a collision to be met by chance.
     #[must_use]
     pub fn derive(rule_id: &str, event: EventId, ordinal: u32) -> Self {
-        let mut hash = Fnv128::default();
-        hash.write(rule_id.as_bytes());
-        hash.write(&[0]);
-        hash.write(&event.epoch.to_le_bytes());
-        hash.write(&event.partition.to_le_bytes());
-        hash.write(&event.offset.to_le_bytes());
-        hash.write(&ordinal.to_le_bytes());
-        Self(format!("{:032x}", hash.0))
+        FindingIds::of(rule_id).id(event, ordinal)
     }
 
     /// The id as text.
@@ -109,24 +130,6 @@ impl From<String> for FindingId {
 impl fmt::Display for FindingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// FNV-1a with 128 bits (draft-eastlake-fnv, parameters in section 5).
-struct Fnv128(u128);
-
-impl Default for Fnv128 {
-    fn default() -> Self {
-        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
-    }
-}
-
-impl Fnv128 {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 ^= u128::from(*byte);
-            self.0 = self.0.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        }
     }
 }
 

@@ -7,7 +7,9 @@
 //! Reading foreign JSON goes through [`flatten`]: objects become dotted names, lists become
 //! several values, nulls and empty containers vanish. No tree is built.
 
+pub(crate) mod layout;
 mod read;
+mod text;
 mod write;
 
 pub use read::{Flattened, JsonError, flatten, read_event};

@@ -95,19 +95,53 @@ fn nanos(duration: Duration) -> i64 {
 /// RFC 3339 in UTC, with as many sub-second digits (0, 3, 6 or 9) as the value needs.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text(&mut [0; TEXT_BYTES_MAX]))
+    }
+}
+
+/// `2026-11-22T10:00:00.123456789Z`
+const TEXT_BYTES_MAX: usize = 30;
+
+impl Timestamp {
+    /// Appends what [`fmt::Display`] shows, without its machinery: every rendered event has two.
+    pub(crate) fn push_text(self, out: &mut String) {
+        out.push_str(self.text(&mut [0; TEXT_BYTES_MAX]));
+    }
+
+    fn text(self, buffer: &mut [u8; TEXT_BYTES_MAX]) -> &str {
         let seconds = self.as_seconds();
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days);
-        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        match self.0.rem_euclid(1_000_000_000) {
-            0 => {}
-            n if n % 1_000_000 == 0 => write!(f, ".{:03}", n / 1_000_000)?,
-            n if n % 1_000 == 0 => write!(f, ".{:06}", n / 1_000)?,
-            n => write!(f, ".{n:09}")?,
+        let [century, years] = [digits(year / 100), digits(year)];
+        let [month, day] = [digits(month), digits(day)];
+        let [hour, minute, second] =
+            [digits(second / 3_600), digits(second / 60 % 60), digits(second % 60)];
+        let nanos = self.0.rem_euclid(1_000_000_000);
+        let fraction = [nanos / 10_000_000, nanos / 100_000, nanos / 1_000, nanos / 10].map(digits);
+        let [[a, b], [c, d], [e, f], [g, h]] = fraction;
+        let [_, i] = digits(nanos);
+        let len = match nanos {
+            0 => 19,
+            _ if nanos % 1_000_000 == 0 => 23,
+            _ if nanos % 1_000 == 0 => 26,
+            _ => 29,
+        };
+        *buffer = [
+            century[0], century[1], years[0], years[1], b'-', month[0], month[1], b'-', day[0],
+            day[1], b'T', hour[0], hour[1], b':', minute[0], minute[1], b':', second[0], second[1],
+            b'.', a, b, c, d, e, f, g, h, i, b'Z',
+        ];
+        if let Some(end) = buffer.get_mut(len) {
+            *end = b'Z';
         }
-        f.write_str("Z")
+        buffer.get(..=len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
+}
+
+/// The last two digits of a number that is not negative.
+fn digits(number: i64) -> [u8; 2] {
+    let two = u8::try_from(number % 100).unwrap_or_default();
+    [b'0' + two / 10, b'0' + two % 10]
 }
 
 /// Days since 1970-01-01 to (year, month, day) in the proleptic Gregorian calendar; the

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of matching alone, with
 //! findings made of the matches, and with the JSON parsed into batches first; before that the
-//! time to load the rules, after it the rate and state of correlation. Needs the shared data beside the repository and `tar`, `xz`.
+//! time to load the rules, after it the rate and state of correlation. `-- NAME…` measures only
+//! what is so named. Needs the shared data beside the repository and `tar`, `xz`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a bench without its data has nothing to do")]
 
@@ -25,6 +26,10 @@ const BATCH: usize = 256;
 /// Each lane is evaluated over and over for at least so long.
 const LONG_ENOUGH: Duration = Duration::from_secs(3);
 
+/// Files of events.
+const LANES: [&str; 5] =
+    ["cisco_syslog", "raw_windows", "structured_windows", "sysmon_file_event", "mixed_schema"];
+
 fn main() {
     let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
     if !data.is_dir() {
@@ -32,21 +37,31 @@ fn main() {
         return;
     }
     let clock = SystemClock::default();
+    let named: Vec<String> = std::env::args().skip(1).filter(|name| name != "--bench").collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    if LANES.into_iter().any(&wanted) {
+        lanes(&clock, &data, wanted);
+    }
+    if wanted("correlation") {
+        correlation(&clock, &data);
+    }
+    if wanted("values") {
+        many_values(&clock);
+    }
+}
+
+fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool) {
     let folder = tempfile::tempdir().unwrap();
     let archive = data.join("sigma/sigmahq-rules.tar.xz");
     Command::new("tar").arg("xf").arg(archive).arg("-C").arg(folder.path()).status().unwrap();
-    let (rules, took) = timed(&clock, || load(&[folder.path().join("rules")], &[]));
+    let (rules, took) = timed(clock, || load(&[folder.path().join("rules")], &[]));
     println!("{} rules loaded in {took:?}, {} refused", rules.rules.len(), rules.problems.len());
     println!("{} MiB anonymous memory after loading", anonymous_memory());
     let rules = Arc::new(rules.rules);
-    for lane in
-        ["cisco_syslog", "raw_windows", "structured_windows", "sysmon_file_event", "mixed_schema"]
-    {
-        measure(&clock, &data, lane, &rules);
+    for lane in LANES.into_iter().filter(|lane| wanted(lane)) {
+        measure(clock, data, lane, &rules);
     }
     println!("{} MiB anonymous memory after all lanes", anonymous_memory());
-    correlation(&clock, &data);
-    many_values(&clock);
 }
 
 fn timed<T>(clock: &SystemClock, work: impl FnOnce() -> T) -> (T, Duration) {

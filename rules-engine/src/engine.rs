@@ -1,15 +1,17 @@
 //! Batches in, findings out: the one entry of the streaming path.
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use keng_event::{Batch, EventId, EventRef, Finding, FindingId, Timestamp};
+use keng_event::hash::{Fnv64, fnv64};
+use keng_event::{Batch, EventId, EventRef, Finding, FindingId, Timestamp, Value};
 use keng_metrics::{Counter, Registry};
 
 use crate::evaluate::detector::{Detector, Matched};
 use crate::metrics::{Metrics, count};
 use crate::rule_set::CompiledRule;
 use crate::state::{Correlator, Fired, Last, NO_EVENT, Occurrence, Reader, Suppressions, Writer};
-use crate::text::fnv;
 use crate::{Config, Error, RuleSet, finding};
 
 /// Evaluates batches against a rule set and keeps the state of its correlation rules.
@@ -173,7 +175,7 @@ impl Engine {
         let mut out = Vec::with_capacity(body.out.len() + 14);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&fnv(&body.out).to_le_bytes());
+        out.extend_from_slice(&fnv64(&body.out).to_le_bytes());
         out.extend_from_slice(&body.out);
         out
     }
@@ -196,7 +198,7 @@ impl Engine {
         }
         let check = head.u64().ok_or_else(|| damaged(&head))?;
         let body = snapshot.get(head.position()..).unwrap_or_default();
-        if fnv(body) != check {
+        if fnv64(body) != check {
             return Err(damaged(&head));
         }
         let mut body = Reader::new(body);
@@ -224,7 +226,7 @@ impl Findings {
     fn id(&self, rule: &CompiledRule, event: EventId) -> FindingId {
         let same = self.all.iter().rev().take_while(|finding| finding.origin == event);
         let ordinal = same.filter(|finding| finding.rule.id == rule.reference.id).count();
-        FindingId::derive(&rule.reference.id, event, u32::try_from(ordinal).unwrap_or(u32::MAX))
+        rule.ids.id(event, u32::try_from(ordinal).unwrap_or(u32::MAX))
     }
 }
 
@@ -250,7 +252,7 @@ impl Sink<'_> {
             self.matched(*number, rule);
             feeds.extend_from_slice(&rule.feeds);
             if rule.generates
-                && let Some(held) = self.admit(rule, Some(event), &[], last, 1)
+                && let Some(held) = self.admit(rule, Some(matched), &[], last, 1)
             {
                 let finding = self.findings.id(rule, id);
                 self.findings.all.push(finding::detection(rule, matched, finding, held + 1));
@@ -278,11 +280,10 @@ impl Sink<'_> {
                 queue.extend(self.count(&rule.feeds, occurrence));
             }
             if rule.generates {
-                let event = matched.map(|matched| matched.event);
                 let (last, count) = (fired.last, fired.count);
-                if let Some(held) = self.admit(rule, event, &fired.group, last, count) {
+                if let Some(held) = self.admit(rule, matched, &fired.group, last, count) {
                     let finding = self.findings.id(rule, last.id);
-                    let mut finding = finding::correlation(rule, fired, event, finding);
+                    let mut finding = finding::correlation(rule, fired, matched, finding);
                     finding.count += held;
                     self.findings.all.push(finding);
                 }
@@ -337,7 +338,7 @@ impl Sink<'_> {
     fn admit(
         &mut self,
         rule: &CompiledRule,
-        event: Option<EventRef<'_>>,
+        matched: Option<&Matched<'_>>,
         group: &[(Box<str>, String)],
         last: Last,
         count: u64,
@@ -345,9 +346,11 @@ impl Sink<'_> {
         let Some(suppress) = &rule.suppress else { return Some(0) };
         let mut key = String::new();
         for name in &suppress.by {
-            let grouped = group.iter().find(|(field, _)| **field == **name).map(|(_, v)| v.clone());
-            let value = grouped.or_else(|| Some(event?.get(name)?.to_text().into_owned()));
-            key.push_str(&format!("{value:?}"));
+            let grouped = group.iter().find(|(field, _)| **field == **name);
+            let grouped = grouped.map(|(_, value)| Cow::from(value));
+            let value = grouped.or_else(|| Some(matched?.event.get(name)?.to_text()));
+            // Writing to a `String` cannot fail.
+            let _infallible = write!(key, "{value:?}");
         }
         let id = &rule.reference.id;
         let admitted = self.suppressions.admit(id, suppress, &key, last.at, count);
@@ -360,14 +363,19 @@ impl Sink<'_> {
 
 /// The source of an event: who sent it, and for which host.
 fn source(event: EventRef<'_>) -> u64 {
-    let mut text = String::new();
+    let mut hash = Fnv64::default();
     for name in ["keng.sender.ip", "keng.sender.tls_subject", "host.name"] {
-        if let Some(value) = event.get(name) {
-            text.push_str(&value.to_text());
+        match event.get(name) {
+            Some(Value::Str(text)) => hash.write(text.as_bytes()),
+            Some(value) => {
+                // Hashing cannot fail.
+                let _infallible = write!(hash, "{value}");
+            }
+            None => {}
         }
-        text.push('\n');
+        hash.write(b"\n");
     }
-    fnv(text.as_bytes())
+    hash.finish()
 }
 
 /// What a correlation rule that counts another one sees: its group values, then the event that
@@ -393,7 +401,7 @@ impl crate::state::Facts for FiredFacts<'_> {
             (Some(matched), _) => matched.sample(),
             (None, Some(sample)) => sample.clone(),
             (None, None) => crate::state::Sample {
-                json: serde_json::value::RawValue::NULL.to_owned(),
+                json: serde_json::value::RawValue::NULL.to_owned().into(),
                 cut: true,
             },
         }

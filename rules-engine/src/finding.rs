@@ -1,9 +1,12 @@
 //! Matches to findings: what a person needs to judge them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use keng_event::finding::{SAMPLE_EVENT_BYTES_MAX, SAMPLE_EVENTS_MAX};
-use keng_event::{BatchBuilder, EventRef, Finding, FindingId, FindingKind, Value};
+use keng_event::{
+    Batch, BatchBuilder, EventRef, FieldIndex, Finding, FindingId, FindingKind, Value,
+};
 use serde_json::value::RawValue;
 
 use crate::evaluate::detector::Matched;
@@ -14,16 +17,41 @@ use crate::state::{Fired, Sample};
 const GROUPS: [&[&str]; 4] =
     [&["source.ip", "host.name"], &["user.name", "host.name"], &["host.name"], &["keng.sender.ip"]];
 
-/// The field values that, with the rule, identify the alert.
-pub(crate) fn group(rule: &CompiledRule, event: EventRef<'_>) -> BTreeMap<String, String> {
-    let value = |name: &str| event.get(name).map(|value| value.to_text().into_owned());
-    if !rule.group_by.is_empty() {
-        let named = rule.group_by.iter().filter_map(|name| Some((name.clone(), value(name)?)));
-        return named.collect();
+/// Those of [`GROUPS`] that a batch has in full, looked up once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Groups([[Option<FieldIndex>; 2]; GROUPS.len()]);
+
+impl Groups {
+    pub(crate) fn resolve(batch: &Batch) -> Self {
+        let index = |name: &&str| batch.index_of(name);
+        Self(GROUPS.map(|names| [names.first().and_then(index), names.get(1).and_then(index)]))
     }
-    let whole = GROUPS.iter().find(|names| names.iter().all(|name| event.get(name).is_some()));
-    let named = whole.into_iter().flat_map(|names| *names);
-    named.filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+
+    /// The field values that, with a rule which does not say it, identify the alert.
+    fn of(&self, event: EventRef<'_>) -> BTreeMap<String, String> {
+        for (names, fields) in GROUPS.iter().zip(&self.0) {
+            let values = fields.iter().flatten().filter_map(|field| event.at(*field));
+            if values.clone().count() == names.len() {
+                let named = names.iter().zip(values);
+                let owned = named.map(|(name, value)| ((*name).to_owned(), owned(value)));
+                return owned.collect();
+            }
+        }
+        BTreeMap::new()
+    }
+}
+
+fn owned(value: Value<'_>) -> String {
+    value.to_text().into_owned()
+}
+
+/// The field values that, with the rule, identify the alert.
+fn group(rule: &CompiledRule, matched: &Matched<'_>) -> BTreeMap<String, String> {
+    if rule.group_by.is_empty() {
+        return matched.groups.of(matched.event);
+    }
+    let value = |name: &String| Some((name.clone(), owned(matched.event.get(name)?)));
+    rule.group_by.iter().filter_map(value).collect()
 }
 
 /// A finding of one event.
@@ -36,34 +64,34 @@ pub(crate) fn detection(
     let (event, sample) = (matched.event, matched.sample());
     Finding {
         id,
-        rule: rule.reference.clone(),
+        rule: Arc::clone(&rule.reference),
         kind: FindingKind::Detection,
         at: event.time(),
         received: event.ingested(),
         origin: event.id().unwrap_or(crate::state::NO_EVENT),
-        group: group(rule, event),
+        group: group(rule, matched),
         truncated: sample.cut || count > 1,
         events: vec![sample.json],
         count,
     }
 }
 
-/// A finding of several events; `event` is the one that completed it, where it is at hand.
+/// A finding of several events; `matched` is the one that completed it, where it is at hand.
 pub(crate) fn correlation(
     rule: &CompiledRule,
     fired: Fired,
-    event: Option<EventRef<'_>>,
+    matched: Option<&Matched<'_>>,
     id: FindingId,
 ) -> Finding {
-    let own_group = event.filter(|_| !rule.group_by.is_empty() || fired.group.is_empty());
+    let own_group = matched.filter(|_| !rule.group_by.is_empty() || fired.group.is_empty());
     let group = match own_group {
-        Some(event) => group(rule, event),
+        Some(matched) => group(rule, matched),
         None => fired.group.into_iter().map(|(name, value)| (name.into(), value)).collect(),
     };
     let cut = fired.samples.iter().any(|sample| sample.cut);
     Finding {
         id,
-        rule: rule.reference.clone(),
+        rule: Arc::clone(&rule.reference),
         kind: FindingKind::Correlation,
         at: fired.last.at,
         received: fired.last.received,
@@ -92,9 +120,9 @@ pub(crate) fn sample(event: EventRef<'_>) -> Sample {
     Sample { json: raw(fits.unwrap_or_else(|| "{}".to_owned())), cut: true }
 }
 
-fn raw(json: String) -> Box<RawValue> {
+fn raw(json: String) -> Arc<RawValue> {
     // The writer makes valid JSON; `null` stands in for what cannot be.
-    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned()).into()
 }
 
 fn shortened(event: EventRef<'_>, longest: usize, fields: usize) -> String {
@@ -165,5 +193,19 @@ mod tests {
     fn a_small_event_is_whole() {
         let batch = event(&[("user.name", "root".into())]);
         assert!(!sample(batch.get(0).unwrap()).cut);
+    }
+
+    #[test]
+    fn what_findings_share_is_there_once() {
+        let yaml = "title: A\nid: a\nlogsource: {}\ndetection: {s: {x: 1}, condition: s}\n---\n\
+            title: B\nid: b\nlogsource: {}\ndetection: {s: {x: 1}, condition: s}\n";
+        let registry = keng_metrics::Registry::new();
+        let config = crate::Config::default();
+        let mut engine = crate::Engine::new(crate::tests::rules(yaml), config, &registry);
+        let both = engine.evaluate(&crate::tests::event(r#"{"x":1}"#));
+        let more = engine.evaluate(&crate::tests::event(r#"{"x":1}"#));
+        assert_eq!((both.len(), more.len()), (2, 2));
+        assert!(Arc::ptr_eq(&both[0].events[0], &both[1].events[0]), "an event is rendered once");
+        assert!(Arc::ptr_eq(&both[0].rule, &more[0].rule), "a rule is not copied");
     }
 }

@@ -35,6 +35,14 @@ pub const REGEX_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Memory for the lazily built automaton of one regular expression, in bytes.
 pub const REGEX_CACHE_BYTES_MAX: usize = 512 * 1024;
 
+/// A compiled regular expression above this is a large one, in bytes: its automaton would not
+/// begin within [`REGEX_CACHE_BYTES_MAX`], and would be searched without one, 200 times slower.
+/// SigmaHQ has one such, `\w{1,64}` in all scripts.
+pub const REGEX_SMALL_BYTES_MAX: usize = 256 * 1024;
+
+/// Memory for the automaton of a large regular expression, in bytes. Those are few.
+pub const REGEX_LARGE_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Most rules that one correlation rule may refer to.
 pub const CORRELATED_RULES_MAX: usize = 64;
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keng_event::{Dataset, FindingKind, RuleRef};
+use keng_event::{Dataset, FindingIds, FindingKind, RuleRef};
 
 use crate::compile::atoms::AtomsBuilder;
 use crate::compile::correlations;
@@ -215,7 +215,8 @@ pub(crate) fn compile(mut sources: Vec<Source>, datasets: &'static [Dataset]) ->
         set.summaries.push(summary(source, links.generates));
         set.tests.extend(tests(source));
         set.rules.push(CompiledRule {
-            reference: reference(rule),
+            reference: Arc::new(reference(rule)),
+            ids: FindingIds::of(&rule.id),
             suppress: rule.keng.suppress.clone(),
             group_by: rule.keng.group_by.clone(),
             generates: links.generates,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keng_event::{Batch, Dataset, FindingKind, RuleRef, Severity};
+use keng_event::{Batch, Dataset, FindingIds, FindingKind, RuleRef, Severity};
 use keng_metrics::Registry;
 use serde::Serialize;
 
@@ -42,7 +42,9 @@ pub(crate) struct Tables {
 /// A rule ready to be evaluated.
 #[derive(Debug)]
 pub(crate) struct CompiledRule {
-    pub(crate) reference: RuleRef,
+    pub(crate) reference: Arc<RuleRef>,
+    /// Ids of its findings.
+    pub(crate) ids: FindingIds,
     pub(crate) suppress: Option<Suppress>,
     pub(crate) group_by: Vec<String>,
     /// Whether a match makes a finding.

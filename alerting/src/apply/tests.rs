@@ -112,13 +112,13 @@ async fn samples_are_the_first_and_the_latest_without_repeats() {
 async fn severity_only_rises_and_the_history_says_so() {
     let fixture = Fixture::new("").await;
     let mut low = finding("r", "192.0.2.1", 1);
-    low.rule.level = Severity::Low;
+    std::sync::Arc::make_mut(&mut low.rule).level = Severity::Low;
     fixture.desk.apply(&[low.clone(), finding("r", "192.0.2.1", 2)]).await.unwrap();
     let mut critical = finding("r", "192.0.2.1", 3);
-    critical.rule.level = Severity::Critical;
+    std::sync::Arc::make_mut(&mut critical.rule).level = Severity::Critical;
     fixture.desk.apply(&[critical]).await.unwrap();
     let mut lower = finding("r", "192.0.2.1", 4);
-    lower.rule.level = Severity::Low;
+    std::sync::Arc::make_mut(&mut lower.rule).level = Severity::Low;
     fixture.desk.apply(&[lower]).await.unwrap();
     let alert = fixture.desk.get(low.id.as_str()).await.unwrap();
     assert_eq!(alert.severity, Severity::Critical);

@@ -14,7 +14,7 @@ async fn ten() -> Fixture {
     for number in 0..10u64 {
         let mut finding = finding(&format!("rule-{number}"), &format!("192.0.2.{number}"), number);
         if number % 2 == 0 {
-            finding.rule.level = Severity::Low;
+            std::sync::Arc::make_mut(&mut finding.rule).level = Severity::Low;
         }
         fixture.desk.apply(&[finding]).await.unwrap();
         fixture.clock.advance(Duration::from_secs(60));

@@ -207,7 +207,7 @@ async fn the_gravest_goes_first() {
     let (fixture, receiver) = with_receiver().await;
     open(&fixture, 1).await;
     let mut critical = finding("r", "192.0.2.2", 2);
-    critical.rule.level = keng_event::Severity::Critical;
+    std::sync::Arc::make_mut(&mut critical.rule).level = keng_event::Severity::Critical;
     fixture.desk.apply(std::slice::from_ref(&critical)).await.unwrap();
     fixture.deliver().await;
     let first = receiver.requests()[0].json();

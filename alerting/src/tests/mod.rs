@@ -99,7 +99,8 @@ pub(crate) fn finding(rule: &str, ip: &str, offset: u64) -> Finding {
             description: None,
             runbook: None,
             false_positives: Vec::new(),
-        },
+        }
+        .into(),
         kind: FindingKind::Detection,
         at,
         received: NOW,

@@ -1,10 +1,12 @@
 //! Correlation rules: who refers to whom, and which fields they group by.
 
+use keng_event::hash::fnv64;
+
 use crate::limits;
 use crate::sigma::Fault;
 use crate::sigma::correlation::{Condition, Correlation, Kind};
 use crate::sigma::rule::{Body, Rule};
-use crate::text::{FastMap, fnv};
+use crate::text::FastMap;
 
 use super::fields::{FieldId, Fields};
 
@@ -175,7 +177,7 @@ fn fingerprints(rules: &[&Rule], links: &[Links], order: &[u32]) -> Vec<u64> {
             .flat_map(|print| print.to_le_bytes())
             .collect();
         if let Some(print) = prints.get_mut(number) {
-            *print = fnv(&bytes);
+            *print = fnv64(&bytes);
         }
     }
     prints

@@ -9,6 +9,7 @@ use keng_event::{Batch, EventRef};
 use crate::compile::atoms::{AtomId, CompiledAtom, Matcher};
 use crate::compile::fields::{FieldId, Origin, Resolved};
 use crate::compile::plan::Plan;
+use crate::finding::Groups;
 use crate::route::{BatchRoutes, Plans};
 use crate::rule_set::{RuleSet, Tables};
 use crate::sigma::Expr;
@@ -38,6 +39,7 @@ pub(crate) struct BatchNames {
     raw: Option<Resolved>,
     datasets: Vec<Option<Resolved>>,
     routes: BatchRoutes,
+    groups: Groups,
 }
 
 impl BatchNames {
@@ -57,6 +59,7 @@ impl BatchNames {
 pub(crate) struct Matched<'a> {
     pub(crate) rules: &'a RuleSet,
     pub(crate) event: EventRef<'a>,
+    pub(crate) groups: Groups,
     view: &'a View,
     /// Rendered when first asked for, and then shared by all that the event is part of.
     sample: OnceCell<Sample>,
@@ -97,7 +100,8 @@ impl Detector {
     pub(crate) fn names(&self, batch: &Batch) -> BatchNames {
         let mut datasets = Vec::new();
         datasets.resize_with(self.rules.datasets().len(), || None);
-        BatchNames { raw: None, datasets, routes: self.plans.resolve(batch) }
+        let (routes, groups) = (self.plans.resolve(batch), Groups::resolve(batch));
+        BatchNames { raw: None, datasets, routes, groups }
     }
 
     /// Evaluates one event; `source` overrides where it says it comes from. Gives the numbers of
@@ -112,6 +116,7 @@ impl Detector {
         let rules = &*self.rules;
         let tables = rules.tables();
         let route = self.plans.route(event, &names.routes, source, rules);
+        let groups = names.groups;
         let resolved = names.origin(route.origin, rules, event.batch());
         let (Some(plan), Some(resolved)) = (self.plans.get(route.plan), resolved) else {
             return (&[], None);
@@ -134,7 +139,7 @@ impl Detector {
                 }
             }
         }
-        (hits, Some(Matched { rules, event, view, sample: OnceCell::new() }))
+        (hits, Some(Matched { rules, event, groups, view, sample: OnceCell::new() }))
     }
 
     /// The tests that make the rule match the event evaluated last.

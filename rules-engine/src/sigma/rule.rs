@@ -164,5 +164,5 @@ fn fingerprint(document: &Node) -> u64 {
             section.canonical(&mut meaning);
         }
     }
-    crate::text::fnv(meaning.as_bytes())
+    keng_event::hash::fnv64(meaning.as_bytes())
 }

@@ -93,6 +93,11 @@ impl Distinct {
         self.inside
     }
 
+    /// Values held, those before the timespan among them.
+    pub(crate) fn held(&self) -> usize {
+        self.newest_of.len()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         // A table entry (17 bytes at 7/8 full) and a tree entry (16 bytes, nodes 2/3 full).
         self.by_time.len() * 48

@@ -1,6 +1,7 @@
 //! One key of one correlation rule: what happened under these group values.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use keng_event::{EventId, Timestamp};
 use serde_json::value::RawValue;
@@ -25,7 +26,7 @@ pub(crate) trait Facts {
 /// An event as JSON, and whether parts of it were cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    pub(crate) json: Box<RawValue>,
+    pub(crate) json: Arc<RawValue>,
     pub(crate) cut: bool,
 }
 
@@ -159,11 +160,13 @@ impl Group {
         self.events += 1;
         self.last = self.last.max(last);
         self.touched = self.touched.max(last.received.as_nanos());
-        if self.samples.len() == SAMPLES_MAX {
-            self.samples.pop_front();
-        }
-        self.samples.push_back(occurrence.facts.sample());
         let wanted = threshold(rule);
+        if self.worth_a_sample(wanted) {
+            if self.samples.len() == SAMPLES_MAX {
+                self.samples.pop_front();
+            }
+            self.samples.push_back(occurrence.facts.sample());
+        }
         let complete = match &mut self.window {
             Window::Counts(counts) => counts.add(time, wanted, span, lateness),
             Window::Distinct(distinct) => {
@@ -183,6 +186,17 @@ impl Group {
             }
         };
         if complete { vec![(last, self.counted(wanted))] } else { Vec::new() }
+    }
+
+    /// Whether an occurrence that is added now can be among the newest [`SAMPLES_MAX`] when the
+    /// window is complete; none of those that follow adds more than one to what is held.
+    fn worth_a_sample(&self, wanted: usize) -> bool {
+        let held = match &self.window {
+            Window::Counts(counts) => counts.len(),
+            Window::Distinct(distinct) => distinct.held(),
+            Window::Steps(_) | Window::Tumbling(_) => return true,
+        };
+        held + SAMPLES_MAX >= wanted
     }
 
     /// How many events made the finding.
@@ -275,7 +289,7 @@ impl Group {
         }
         let samples = from.list(|from| {
             let cut = from.u64()? != 0;
-            let json = RawValue::from_string(from.text()?).ok()?;
+            let json = RawValue::from_string(from.text()?).ok()?.into();
             Some(Sample { json, cut })
         })?;
         group.samples = samples.into();
@@ -326,5 +340,5 @@ fn event_number(id: EventId) -> u64 {
     ) {
         *to = from;
     }
-    crate::text::fnv(&bytes)
+    keng_event::hash::fnv64(&bytes)
 }

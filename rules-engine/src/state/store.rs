@@ -5,11 +5,12 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use keng_event::Timestamp;
+use keng_event::hash::fnv64;
 
 use crate::compile::correlations::{CompiledCorrelation, CompiledKind, KeyField};
 use crate::metrics::Metrics;
 use crate::rule_set::{CompiledBody, RuleSet};
-use crate::text::{FastMap, fnv};
+use crate::text::FastMap;
 use crate::{Config, limits};
 
 use super::group::{Frame, Group, Last, Occurrence};
@@ -97,7 +98,7 @@ impl Correlator {
         let value = match &rule.kind {
             CompiledKind::ValueCount { fields, .. } => {
                 let counted = key_values(fields, place, occurrence).ok_or(MissingField)?;
-                Some(fnv(key(&counted).as_bytes()))
+                Some(fnv64(key(&counted).as_bytes()))
             }
             _ => None,
         };
@@ -340,7 +341,7 @@ fn identity(rules: &RuleSet, number: u32) -> Option<u64> {
     let rule = rules.rule(number)?;
     let mut bytes = rule.reference.id.as_bytes().to_vec();
     bytes.extend_from_slice(&rule.fingerprint.to_le_bytes());
-    Some(fnv(&bytes))
+    Some(fnv64(&bytes))
 }
 
 const KINDS: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];

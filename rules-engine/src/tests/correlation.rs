@@ -103,6 +103,39 @@ fn many_users_from_one_address() {
 }
 
 #[test]
+fn a_large_window_keeps_its_last_ten_events_and_renders_no_others() {
+    for (kind, condition) in
+        [("event_count", "{gte: 30}"), ("value_count", "{gte: 30, field: user.name}")]
+    {
+        let more = format!("  rules: [fail]\n  group-by: [source.ip]\n  condition: {condition}");
+        let mut engine = engine(&rules(&correlated(kind, &more)));
+        let long = "x".repeat(5_000);
+        let mut attack = |seconds: std::ops::Range<i64>| {
+            let users: Vec<_> = seconds.map(|second| (second, format!("{second}{long}"))).collect();
+            let events: Vec<_> = users
+                .iter()
+                .map(|(second, user)| (*second, "192.0.2.1", user.as_str(), "failure"))
+                .collect();
+            (feed(&mut engine, &events), engine.state_bytes())
+        };
+        let (findings, bytes) = attack(0..20);
+        assert!(findings.is_empty() && bytes < 5_000, "{kind}: {bytes} bytes");
+        let (findings, _) = attack(20..30);
+        assert_eq!(told(&findings), [("corr", 29)]);
+        assert!(findings[0].truncated);
+        let seconds: Vec<_> = findings[0]
+            .events
+            .iter()
+            .map(|event| {
+                let event: serde_json::Value = serde_json::from_str(event.get()).unwrap();
+                event["user"]["name"].as_str().unwrap().trim_end_matches('x').to_owned()
+            })
+            .collect();
+        assert_eq!(seconds, (20..30).map(|second: i64| second.to_string()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn an_event_without_the_field_is_counted_as_an_error_not_in_a_window() {
     let text = correlated(
         "event_count",
@@ -343,7 +376,7 @@ proptest::proptest! {
     #[test]
     fn arbitrary_snapshots_never_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
         let mut bytes = b"KGRS\x01\x00".to_vec();
-        bytes.extend_from_slice(&crate::text::fnv(&body).to_le_bytes());
+        bytes.extend_from_slice(&keng_event::hash::fnv64(&body).to_le_bytes());
         bytes.extend_from_slice(&body);
         drop(engine(&every_window()).restore(&bytes));
     }

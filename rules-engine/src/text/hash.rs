@@ -53,19 +53,3 @@ impl Hasher for FastHasher {
         self.0.rotate_left(26)
     }
 }
-
-/// FNV-1a with 64 bits: stable over versions and machines, for what is stored.
-pub(crate) fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn fnv_has_its_published_values() {
-        assert_eq!(super::fnv(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(super::fnv(b"foobar"), 0x8594_4171_f739_67e8);
-    }
-}

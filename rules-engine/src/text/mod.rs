@@ -9,7 +9,7 @@ mod set;
 
 pub(crate) use fold::{fold, push_folded};
 pub(crate) use glob::Glob;
-pub(crate) use hash::{FastMap, fnv};
+pub(crate) use hash::FastMap;
 pub(crate) use literals::{Literal, LiteralIndex, Shape};
 pub(crate) use set::{TextSet, literal};
 
@@ -21,11 +21,19 @@ use crate::sigma::test::RegexFlags;
 
 /// Compiles a regular expression within bounds.
 pub(crate) fn regex(source: &str, flags: RegexFlags) -> Result<regex::Regex, regex::Error> {
-    regex::RegexBuilder::new(source)
-        .case_insensitive(flags.ignore_case)
-        .multi_line(flags.multi_line)
-        .dot_matches_new_line(flags.dot_all)
-        .size_limit(limits::REGEX_BYTES_MAX)
-        .dfa_size_limit(limits::REGEX_CACHE_BYTES_MAX)
-        .build()
+    let build = |bytes_max, cache_bytes_max| {
+        regex::RegexBuilder::new(source)
+            .case_insensitive(flags.ignore_case)
+            .multi_line(flags.multi_line)
+            .dot_matches_new_line(flags.dot_all)
+            .size_limit(bytes_max)
+            .dfa_size_limit(cache_bytes_max)
+            .build()
+    };
+    match build(limits::REGEX_SMALL_BYTES_MAX, limits::REGEX_CACHE_BYTES_MAX) {
+        Err(regex::Error::CompiledTooBig(_)) => {
+            build(limits::REGEX_BYTES_MAX, limits::REGEX_LARGE_CACHE_BYTES_MAX)
+        }
+        built => built,
+    }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use keng_bus::{Epoch, Position};
+use keng_event::hash::fnv64;
 use serde::{Deserialize, Serialize};
 
 /// Version of this file's form.
@@ -46,7 +47,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<State> {
     let header: Header = serde_json::from_slice(header).context("its header is unreadable")?;
     anyhow::ensure!(header.version == VERSION, "it is of version {}", header.version);
     anyhow::ensure!(
-        header.snapshot_bytes == snapshot.len() && header.snapshot_checksum == checksum(snapshot),
+        header.snapshot_bytes == snapshot.len() && header.snapshot_checksum == fnv64(snapshot),
         "its checksum does not match"
     );
     let place = |(partition, epoch, offset)| {
@@ -75,7 +76,7 @@ pub(super) fn save(
         version: VERSION,
         positions: positions.values().map(|at| (at.partition, at.epoch.0, at.offset)).collect(),
         snapshot_bytes: snapshot.len(),
-        snapshot_checksum: checksum(snapshot),
+        snapshot_checksum: fnv64(snapshot),
     };
     let beside = path.with_extension("new");
     let mut file = File::create(&beside)?;
@@ -88,13 +89,6 @@ pub(super) fn save(
         File::open(folder)?.sync_all()?;
     }
     Ok(())
-}
-
-/// FNV-1a with 64 bits: guards against torn and rotten files, not against people.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]
