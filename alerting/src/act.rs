@@ -12,8 +12,10 @@ use crate::channel::Kind;
 use crate::desk::Shared;
 use crate::error::{Doing as _, Error};
 use crate::list::{self, LIST_MAX};
+use crate::outbox::owed::{self, Owed};
 use crate::outbox::queue;
 use crate::people;
+use crate::route::Routes;
 use crate::store::Transaction;
 
 /// Longest note, in characters.
@@ -90,7 +92,7 @@ pub(crate) async fn act(
     append_history(transaction, id, now, &actor.name, (action.past(), note)).await?;
     let deed = format!("alert_{}", action.past());
     people::record(transaction, now, actor, &deed, Some(id), note).await?;
-    let cancelled = notify(shared, transaction, &subject, action, now).await?;
+    let cancelled = notify(&shared.routes, transaction, &subject, action, now).await?;
     unit.commit().await?;
     for channel in cancelled {
         shared.metrics.notifications.with(&[&channel, "cancelled"]).inc();
@@ -269,26 +271,89 @@ async fn write(
     Ok(())
 }
 
+/// What the alert does next in the eyes of a channel: which kinds are no longer worth telling,
+/// and which is.
+fn news(action: &Action) -> Option<(&'static [Kind], Kind)> {
+    match action {
+        Action::Acknowledge { .. } => Some((&[Kind::Opened], Kind::Acknowledged)),
+        Action::Close { .. } => {
+            Some((&[Kind::Opened, Kind::Updated, Kind::Acknowledged], Kind::Closed))
+        }
+        // An opening tells the count too.
+        Action::Reopen { .. } => {
+            Some((&[Kind::Updated, Kind::Acknowledged, Kind::Closed], Kind::Opened))
+        }
+        Action::Assign { .. } | Action::Note { .. } => None,
+    }
+}
+
 /// Takes back what the action made untrue and queues what it makes worth telling. Returns the
 /// channels of what was taken back.
 async fn notify(
-    shared: &Shared,
+    routes: &Routes,
     transaction: &mut Transaction<'_>,
     subject: &Subject,
     action: &Action,
     now: Timestamp,
 ) -> Result<Vec<String>, Error> {
-    let (stale, news): (&[Kind], Kind) = match action {
-        Action::Acknowledge { .. } => (&[Kind::Opened], Kind::Acknowledged),
-        Action::Close { .. } => (&[Kind::Opened, Kind::Updated, Kind::Acknowledged], Kind::Closed),
-        Action::Reopen { .. } => (&[Kind::Acknowledged, Kind::Closed], Kind::Opened),
-        Action::Assign { .. } | Action::Note { .. } => return Ok(Vec::new()),
-    };
-    let heard = queue::heard(transaction, &subject.id).await?;
-    let cancelled = queue::cancel(transaction, &subject.id, stale, action.past(), now).await?;
-    for (channel, kinds) in shared.routes.of(subject.severity, &subject.rule) {
+    let Some((stale, news)) = news(action) else { return Ok(Vec::new()) };
+    let (alert, severity) = (subject.id.as_str(), subject.severity);
+    let heard = queue::heard(transaction, alert).await?;
+    let cancelled = queue::cancel(transaction, alert, stale, action.past(), now).await?;
+    for (channel, kinds) in routes.of(severity, &subject.rule) {
         if is_told(channel, &kinds, news, &heard) {
-            queue::enqueue(transaction, &subject.id, channel, news, now, now).await?;
+            let owed = Owed { alert, channel, kind: news, severity, not_before: now };
+            owed::enqueue(transaction, owed, now).await?;
+        }
+    }
+    Ok(cancelled)
+}
+
+/// Takes the alerts out of the hands of somebody who was shut out. Those that they had taken are
+/// open again, and channels are told as of any reopening. Returns the channels of what was taken
+/// back.
+pub(crate) async fn hand_back(
+    routes: &Routes,
+    transaction: &mut Transaction<'_>,
+    name: &str,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Vec<String>, Error> {
+    const DOING: &str = "look up the alerts of a person";
+    let rows = sqlx::query("SELECT id FROM alert WHERE assignee = $1 AND state <> 'closed'")
+        .bind(name)
+        .fetch_all(&mut **transaction)
+        .await
+        .doing(DOING)?;
+    let mut cancelled = Vec::new();
+    for row in rows {
+        let id: String = row.try_get("id").doing(DOING)?;
+        let subject = match subject(transaction, &id).await {
+            // Somebody must be shut out whatever the state of the store.
+            Err(error @ Error::Damaged { .. }) => {
+                tracing::error!(alert = id, %error, "could not take an alert from its assignee");
+                continue;
+            }
+            subject => subject?,
+        };
+        let reopen = Action::Reopen { note: None };
+        let assign = Action::Assign { assignee: None };
+        let taken = subject.state == State::Acknowledged;
+        let change = Change {
+            state: if taken { State::Open } else { subject.state },
+            verdict: None,
+            assignee: None,
+            acknowledged_at: subject.acknowledged_at,
+            closed_at: None,
+            note: None,
+        };
+        write(transaction, &subject, &change, now).await?;
+        let note = format!("to nobody: {name} was shut out");
+        let entry = (assign.past(), Some(note.as_str()));
+        append_history(transaction, &id, now, &actor.name, entry).await?;
+        if taken {
+            append_history(transaction, &id, now, &actor.name, (reopen.past(), None)).await?;
+            cancelled.extend(notify(routes, transaction, &subject, &reopen, now).await?);
         }
     }
     Ok(cancelled)

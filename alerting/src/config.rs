@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keng_event::{Severity, Span};
+use keng_event::{ByteSize, Severity, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::channel::Kind;
@@ -45,7 +45,18 @@ pub struct Settings {
     pub give_up_after: Span,
     /// A person must log in again after this long.
     pub session_lifetime: Span,
+    /// Closed alerts are kept for this long, with their history.
+    pub retention: Span,
+    /// Who was told what and when is kept for this long.
+    pub notification_retention: Span,
+    /// Size of the alert store above which the alerts that were closed longest ago are removed;
+    /// 0 sets no bound. Alerts that are not closed always stay.
+    pub disk_max: ByteSize,
 }
+
+/// Shortest retention. What is removed sooner could be asked for by a replay of findings, which
+/// would call people again.
+const RETENTION_MIN: Duration = Duration::from_secs(DAY);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -55,9 +66,14 @@ impl Default for Settings {
             update_interval: Span::from_seconds(15 * 60),
             give_up_after: Span::from_seconds(24 * 3600),
             session_lifetime: Span::from_seconds(12 * 3600),
+            retention: Span::from_seconds(400 * DAY),
+            notification_retention: Span::from_seconds(90 * DAY),
+            disk_max: ByteSize::mebibytes(8 * 1_024),
         }
     }
 }
+
+const DAY: u64 = 24 * 3600;
 
 /// `[[channel]]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,7 +106,7 @@ pub struct WebhookConfig {
     #[serde(default = "default_timeout")]
     pub timeout: Span,
     /// Attempts at a time.
-    #[serde(default = "default_concurrency")]
+    #[serde(default = "default_attempts")]
     pub concurrency: usize,
 }
 
@@ -166,7 +182,13 @@ fn default_timeout() -> Span {
     Span::from_seconds(10)
 }
 
-/// Two, so that one slow answer does not stop the rest, without flooding the receiver.
+/// One write of the store serves all attempts of a turn: in a storm, eight are told of four times
+/// as many alerts a second as two. A receiver that wants less says so with 429.
+fn default_attempts() -> usize {
+    8
+}
+
+/// Two, so that one slow answer does not stop the rest, without flooding the mail server.
 fn default_concurrency() -> usize {
     2
 }
@@ -271,6 +293,17 @@ impl Config {
         }
         if self.alerting.session_lifetime.duration().is_zero() {
             problems.push("alerting.session_lifetime = 0: nobody could log in".to_owned());
+        }
+        let Settings { retention, notification_retention, .. } = &self.alerting;
+        for (name, span) in
+            [("retention", retention), ("notification_retention", notification_retention)]
+        {
+            if span.duration() < RETENTION_MIN {
+                problems.push(format!(
+                    "alerting.{name} is less than a day: a replay of findings could call people \
+                     again for what was removed"
+                ));
+            }
         }
     }
 }
@@ -446,6 +479,7 @@ mod tests {
             [alerting]
             url = "keng"
             time_zone = "Asia/Hanoi2"
+            retention = "23h"
 
             [[channel]]
             name = "A b"

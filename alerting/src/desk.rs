@@ -3,7 +3,7 @@
 //! It only holds the parts together; what the calls do is in the modules that it delegates to.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keng_event::{Clock, Finding};
 use keng_metrics::Registry;
@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::outbox::{self, NotificationFilter, NotificationPage, Outbox};
 use crate::people::People;
 use crate::route::Routes;
-use crate::store::Store;
+use crate::store::{Fault, Store};
 
 /// Alerts and their delivery. Clones share everything.
 #[derive(Clone, Debug)]
@@ -39,10 +39,12 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
-    pub(crate) routes: Routes,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) channels: Channels,
     pub(crate) outbox: Outbox,
     pub(crate) people: People,
+    /// Why the last findings could not be stored; nothing if they were.
+    trouble: Mutex<Option<String>>,
 }
 
 /// A configured way to reach people or programs.
@@ -75,14 +77,15 @@ impl Desk {
         let metrics = Metrics::register(registry);
         let channels = Channels::build(&config)?;
         let store = Store::open(dir, Arc::clone(&clock), metrics.transactions.clone()).await?;
+        let routes = Arc::new(Routes::new(&config));
         let people = People::open(
             dir,
             store.clone(),
             Arc::clone(&clock),
-            metrics.auth_failures.clone(),
+            &metrics,
+            Arc::clone(&routes),
             config.alerting.session_lifetime.duration(),
         )?;
-        let routes = Routes::new(&config);
         let outbox = Outbox::new();
         let shared = Shared {
             findings_kept: ledger::FINDINGS_KEPT,
@@ -94,6 +97,7 @@ impl Desk {
             channels,
             outbox,
             people,
+            trouble: Mutex::new(None),
         };
         let desk = Self { shared: Arc::new(shared) };
         desk.refresh_metrics().await?;
@@ -101,17 +105,40 @@ impl Desk {
     }
 
     /// Applies findings in one transaction. Each finding id counts once, however often and in
-    /// whatever order it comes; after `Ok` the effect survives a crash, after `Err` there is none
-    /// and the same findings may be applied again.
+    /// whatever order it comes; after `Ok` the effect survives a crash, after `Err` the same
+    /// findings may be applied again. A finding that the store will never take is set aside,
+    /// logged and counted, and holds up no other.
     ///
     /// # Errors
-    /// [`Error::Store`] when the transaction failed.
+    /// [`Error::Store`] when the store cannot write at the moment; [`Desk::trouble`] says so until
+    /// findings were applied again.
     pub async fn apply(&self, findings: &[Finding]) -> Result<Applied, Error> {
-        let applied = apply::apply(&self.shared, findings).await?;
+        let applied = apply::apply(&self.shared, findings).await;
+        self.note_trouble(applied.as_ref().err());
+        let applied = applied?;
         if applied.notifications > 0 {
             self.shared.outbox.wake();
         }
         Ok(applied)
+    }
+
+    fn note_trouble(&self, error: Option<&Error>) {
+        if let Some(error) = error {
+            let reason = match Fault::of(error) {
+                Fault::Store(reason) => reason,
+                Fault::Content => "other",
+            };
+            self.shared.metrics.store_errors.with(&["apply", reason]).inc();
+        }
+        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = error.map(ToString::to_string);
+    }
+
+    /// Why the last findings could not be stored and wait to be tried again; `None` while all is
+    /// well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A page of alerts without their events and history, latest opened first.
@@ -196,7 +223,7 @@ impl Desk {
 
     /// Delivers what is in the outbox until `stop`; attempts under way are finished first.
     /// Notifications that were being sent when the last process ended are due at once. Also keeps
-    /// the gauges current. Runs once per store: in one process, once.
+    /// the gauges current and removes what is old. Runs once per store: in one process, once.
     pub async fn run_outbox(&self, stop: CancellationToken) {
         outbox::run(&self.shared, stop).await;
     }

@@ -24,7 +24,7 @@ use sqlx::{QueryBuilder, Row as _};
 
 use crate::error::{Doing as _, Error};
 use crate::identity::identity;
-use crate::store::{self, Database, ROWS_PER_STATEMENT, Transaction};
+use crate::store::{self, Database, Transaction, pieces, where_in};
 
 /// Finding ids remembered. At some 150 bytes each a store grows by at most 150 MB for them, and
 /// even at 10,000 findings a second they reach back further than the rules' snapshot interval.
@@ -73,11 +73,11 @@ pub(crate) async fn remember(
     let count = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
     let first = store::next_number(transaction, "finding", count).await?;
     let numbered: Vec<_> = (first..).zip(fresh).collect();
-    for chunk in numbered.chunks(ROWS_PER_STATEMENT) {
+    for piece in pieces(&numbered) {
         let mut insert = QueryBuilder::<Database>::new(
             "INSERT INTO finding (id, number, epoch, log_partition, log_offset, applied_at) ",
         );
-        insert.push_values(chunk, |mut row, (number, fresh)| {
+        insert.push_values(piece, |mut row, (number, fresh)| {
             let (epoch, partition) = origin(fresh.finding.origin);
             row.push_bind(fresh.finding.id.as_str().to_owned())
                 .push_bind(*number)
@@ -88,7 +88,7 @@ pub(crate) async fn remember(
         });
         insert.build().execute(&mut **transaction).await.doing("remember findings")?;
     }
-    raise_marks(transaction, fresh).await?;
+    raise_marks(transaction, fresh, now).await?;
     forget(transaction, first.saturating_add(count).saturating_sub(kept)).await
 }
 
@@ -97,20 +97,11 @@ async fn known(
     transaction: &mut Transaction<'_>,
     findings: &[Finding],
 ) -> Result<HashSet<String>, Error> {
-    let mut known = HashSet::new();
-    for chunk in findings.chunks(ROWS_PER_STATEMENT) {
-        let mut select = QueryBuilder::<Database>::new("SELECT id FROM finding WHERE id IN (");
-        let mut ids = select.separated(", ");
-        for finding in chunk {
-            ids.push_bind(finding.id.as_str().to_owned());
-        }
-        select.push(")");
-        let rows = select.build().fetch_all(&mut **transaction).await.doing("look up findings")?;
-        for row in rows {
-            known.insert(row.try_get("id").doing("look up findings")?);
-        }
-    }
-    Ok(known)
+    const DOING: &str = "look up findings";
+    let ids: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
+    let rows =
+        where_in(transaction, "SELECT id FROM finding WHERE", "id", &ids).await.doing(DOING)?;
+    rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>().doing(DOING)
 }
 
 /// A few rows: one per partition of each log that ever was.
@@ -147,26 +138,31 @@ async fn mark(
     row.map(|row| row.try_get("log_offset")).transpose().doing("look up a mark")
 }
 
-async fn raise_marks(transaction: &mut Transaction<'_>, fresh: &[Fresh<'_>]) -> Result<(), Error> {
+async fn raise_marks(
+    transaction: &mut Transaction<'_>,
+    fresh: &[Fresh<'_>],
+    now: Timestamp,
+) -> Result<(), Error> {
     let mut marks: BTreeMap<(&str, Origin), i64> = BTreeMap::new();
     for Fresh { finding, identity } in fresh {
         let mark = marks.entry((identity, origin(finding.origin))).or_insert(i64::MIN);
         *mark = offset(finding.origin).max(*mark);
     }
     let marks: Vec<_> = marks.into_iter().collect();
-    for chunk in marks.chunks(ROWS_PER_STATEMENT) {
+    for piece in pieces(&marks) {
         let mut insert = QueryBuilder::<Database>::new(
-            "INSERT INTO identity_mark (identity, epoch, log_partition, log_offset) ",
+            "INSERT INTO identity_mark (identity, epoch, log_partition, log_offset, marked_at) ",
         );
-        insert.push_values(chunk, |mut row, ((identity, (epoch, partition)), offset)| {
+        insert.push_values(piece, |mut row, ((identity, (epoch, partition)), offset)| {
             row.push_bind((*identity).to_owned())
                 .push_bind(*epoch)
                 .push_bind(*partition)
-                .push_bind(*offset);
+                .push_bind(*offset)
+                .push_bind(now.as_nanos());
         });
         insert.push(
             " ON CONFLICT (identity, epoch, log_partition) DO UPDATE \
-             SET log_offset = excluded.log_offset \
+             SET log_offset = excluded.log_offset, marked_at = excluded.marked_at \
              WHERE excluded.log_offset > identity_mark.log_offset",
         );
         insert.build().execute(&mut **transaction).await.doing("raise marks")?;
@@ -176,6 +172,10 @@ async fn raise_marks(transaction: &mut Transaction<'_>, fresh: &[Fresh<'_>]) -> 
 
 /// Forgets the findings numbered before `end`, and remembers how far that reaches.
 async fn forget(transaction: &mut Transaction<'_>, end: i64) -> Result<(), Error> {
+    // Numbers begin at 1.
+    if end <= 1 {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO finding_forgotten (epoch, log_partition, log_offset) \
          SELECT epoch, log_partition, MAX(log_offset) FROM finding WHERE number < $1 \

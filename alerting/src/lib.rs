@@ -11,7 +11,7 @@
 //! yet.
 //!
 //! Reading order: [`alert`] (what an alert is), `apply` (findings in), `act` (people's actions),
-//! `outbox` (notifications out), `people`.
+//! `outbox` (notifications out), `people`, `upkeep` (what is old leaves).
 
 mod act;
 pub mod alert;
@@ -29,6 +29,7 @@ pub mod people;
 mod route;
 mod secret;
 mod store;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,8 @@ pub struct Filter {
     pub state: Vec<State>,
     /// This grave or graver.
     pub severity: Option<Severity>,
+    /// Whose id begins with this.
+    pub id: Option<String>,
     /// Of this rule id.
     pub rule: Option<String>,
     /// With this text in title, rule, tags, group values or entities; case does not matter.
@@ -133,6 +135,10 @@ fn push_conditions(query: &mut QueryBuilder<Database>, filter: &Filter) {
     }
     if let Some(severity) = filter.severity {
         query.push(" AND severity >= ").push_bind(rank(severity));
+    }
+    if let Some(id) = &filter.id {
+        query.push(" AND SUBSTR(id, 1, LENGTH(").push_bind(id.clone());
+        query.push(")) = ").push_bind(id.clone());
     }
     if let Some(rule) = &filter.rule {
         query.push(" AND rule_id = ").push_bind(rule.clone());

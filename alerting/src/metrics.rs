@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub(crate) attempt_failures: CounterFamily,
     pub(crate) attempt_duration: HistogramFamily,
     pub(crate) transactions: HistogramFamily,
+    pub(crate) store_errors: CounterFamily,
+    pub(crate) set_aside: CounterFamily,
     pub(crate) auth_failures: CounterFamily,
     alerts: GaugeFamily,
     oldest_unacknowledged: GaugeFamily,
@@ -122,6 +124,16 @@ impl Metrics {
                 &["operation"],
                 DURATION_BUCKETS,
             ),
+            store_errors: counter(
+                "keng_store_errors_total",
+                "Failed transactions of the operational store; each was tried again.",
+                &["operation", "reason"],
+            ),
+            set_aside: counter(
+                "keng_alerts_findings_set_aside_total",
+                "Findings that the store will never take, set aside for a person to look at.",
+                &["severity"],
+            ),
             auth_failures: counter(
                 "keng_auth_failures_total",
                 "Refused authentications.",
@@ -153,13 +165,16 @@ impl Metrics {
     /// A series that is absent until its first event hides that event from `rate()`.
     fn begin_at_zero(&self) {
         for severity in Severity::ALL.map(Severity::as_str) {
-            for family in [&self.created, &self.deduplicated, &self.reopened] {
+            for family in [&self.created, &self.deduplicated, &self.reopened, &self.set_aside] {
                 family.with(&[severity]).inc_by(0);
             }
             let families = [&self.time_to_acknowledge, &self.time_to_close, &self.event_to_alert];
             for family in families {
                 drop(family.with(&[severity]));
             }
+        }
+        for reason in ["busy", "corrupt", "full", "io", "other", "read_only"] {
+            self.store_errors.with(&["apply", reason]).inc_by(0);
         }
     }
 }

@@ -137,3 +137,69 @@ async fn bulk_does_what_can_be_done() {
     let many: Vec<_> = (0..501).map(|n| n.to_string()).collect();
     assert!(matches!(fixture.desk.bulk(&many, &close(), &actor).await, Err(Error::Invalid(_))));
 }
+
+#[tokio::test]
+async fn who_took_it_first_stays_told_after_a_reopening() {
+    let (fixture, id) = with_alert().await;
+    fixture.clock.advance(Duration::from_secs(60));
+    fixture.desk.act(&id, &ACKNOWLEDGE, &analyst(), None).await.unwrap();
+    fixture.desk.act(&id, &close(), &analyst(), None).await.unwrap();
+    let reopened = fixture.desk.act(&id, &REOPEN, &analyst(), None).await.unwrap();
+    let first = Some(NOW.plus(Duration::from_secs(60)));
+    assert_eq!((reopened.acknowledged_at, reopened.assignee.as_deref()), (first, Some("lan")));
+    fixture.clock.advance(Duration::from_secs(60));
+    let again = fixture.desk.act(&id, &ACKNOWLEDGE, &analyst(), None).await.unwrap();
+    assert_eq!(again.acknowledged_at, first);
+    let taken = again.history.iter().filter(|entry| entry.action == "acknowledged");
+    assert_eq!(taken.count(), 2, "the history has both");
+    let timed = r#"keng_alerts_time_to_acknowledge_seconds_count{severity="high"}"#;
+    assert_eq!(fixture.metric(timed), Some(1.0));
+}
+
+#[tokio::test]
+async fn alerts_of_somebody_who_was_shut_out_are_handed_back_and_called_out_again() {
+    let receiver = crate::tests::receiver::Receiver::start().await;
+    let fixture = Fixture::new(&receiver.channel()).await;
+    let findings: Vec<_> =
+        (0..3).map(|number| finding("r", &format!("192.0.2.{number}"), number)).collect();
+    fixture.desk.apply(&findings).await.unwrap();
+    let [taken, given, closed] = [0, 1, 2].map(|number: usize| findings[number].id.as_str());
+    let password = "a long password".to_owned();
+    let new = NewPerson { name: "minh".to_owned(), role: Role::Analyst, password };
+    fixture.desk.people().add_person(&new, &analyst()).await.unwrap();
+    let minh = Actor { name: "minh".to_owned(), address: None };
+    let assign = Action::Assign { assignee: Some("minh".to_owned()) };
+    fixture.deliver().await;
+    fixture.desk.act(taken, &ACKNOWLEDGE, &minh, None).await.unwrap();
+    fixture.desk.act(given, &assign, &analyst(), None).await.unwrap();
+    fixture.desk.act(closed, &ACKNOWLEDGE, &minh, None).await.unwrap();
+    fixture.desk.act(closed, &close(), &minh, None).await.unwrap();
+    fixture.deliver().await;
+    let told = receiver.requests().len();
+    let version = fixture.desk.get(taken).await.unwrap().version;
+
+    fixture.desk.people().set_disabled("minh", true, &analyst()).await.unwrap();
+    let alert = fixture.desk.get(taken).await.unwrap();
+    assert_eq!((alert.state, alert.assignee), (State::Open, None));
+    assert_eq!(alert.version, version + 1);
+    let history: Vec<_> = alert
+        .history
+        .iter()
+        .rev()
+        .take(2)
+        .map(|e| format!("{} {} {}", e.actor, e.action, e.note.as_deref().unwrap_or("-")))
+        .collect();
+    assert_eq!(history, ["lan reopened -", "lan assigned to nobody: minh was shut out"]);
+    let alert = fixture.desk.get(given).await.unwrap();
+    assert_eq!((alert.state, alert.assignee), (State::Open, None));
+    let alert = fixture.desk.get(closed).await.unwrap();
+    assert_eq!((alert.state, alert.assignee.as_deref()), (State::Closed, Some("minh")));
+    fixture.deliver().await;
+    let called: Vec<_> = receiver.requests().split_off(told);
+    assert_eq!(called.len(), 1, "only what somebody had taken is called out again");
+    let body = called[0].json();
+    assert_eq!(
+        (body["kind"].as_str(), body["alert"]["id"].as_str()),
+        (Some("alert.opened"), Some(taken))
+    );
+}

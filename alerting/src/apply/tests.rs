@@ -1,6 +1,7 @@
 //! Findings in, alerts out.
 
 use keng_event::Severity;
+use sqlx::Row as _;
 
 use super::Applied;
 use crate::alert::{Action, State, Verdict};
@@ -17,7 +18,7 @@ async fn findings_of_one_identity_fold_into_one_alert() {
     let findings =
         [finding("r", "192.0.2.1", 1), finding("r", "192.0.2.1", 2), finding("r", "192.0.2.2", 3)];
     let applied = fixture.desk.apply(&findings).await.unwrap();
-    assert_eq!(applied, Applied { opened: 2, folded: 1, repeated: 0, notifications: 0 });
+    assert_eq!(applied, Applied { opened: 2, folded: 1, ..Applied::default() });
     let alert = fixture.desk.get(findings[0].id.as_str()).await.unwrap();
     assert_eq!((alert.count, alert.state), (2, State::Open));
     assert_eq!((alert.first_at, alert.last_at), (findings[0].at, findings[1].at));
@@ -152,4 +153,87 @@ async fn events_that_are_no_json_or_huge_do_no_harm() {
     finding.events = vec![serde_json::from_str(&huge).unwrap(), serde_json::from_str("7").unwrap()];
     fixture.desk.apply(std::slice::from_ref(&finding)).await.unwrap();
     assert_eq!(fixture.desk.get(finding.id.as_str()).await.unwrap().events.len(), 1);
+}
+
+/// Makes the alert of a finding one that cannot be read, as a damaged disk may.
+async fn damage(fixture: &Fixture, id: &str) {
+    let mut unit = fixture.desk.shared.store.begin("test").await.unwrap();
+    sqlx::query("UPDATE alert SET state = 'mangled' WHERE id = $1")
+        .bind(id)
+        .execute(&mut **unit.sql())
+        .await
+        .unwrap();
+    unit.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_can_never_be_applied_is_set_aside_and_holds_up_no_other() {
+    let fixture = Fixture::new("").await;
+    let first = finding("r", "192.0.2.1", 1);
+    fixture.desk.apply(std::slice::from_ref(&first)).await.unwrap();
+    damage(&fixture, first.id.as_str()).await;
+    let batch =
+        [finding("r", "192.0.2.2", 2), finding("r", "192.0.2.1", 3), finding("r", "192.0.2.3", 4)];
+    let applied = fixture.desk.apply(&batch).await.unwrap();
+    assert_eq!(applied, Applied { opened: 2, set_aside: 1, ..Applied::default() });
+    assert_eq!(fixture.desk.trouble(), None);
+    let counted = r#"keng_alerts_findings_set_aside_total{severity="high"}"#;
+    assert_eq!(fixture.metric(counted), Some(1.0));
+    let row = sqlx::query("SELECT id, error, body FROM finding_aside")
+        .fetch_one(fixture.desk.shared.store.reader())
+        .await
+        .unwrap();
+    assert_eq!(row.get::<String, _>("id"), batch[1].id.as_str());
+    assert!(row.get::<String, _>("error").contains("mangled"));
+    let kept = keng_event::Finding::decode(row.get::<String, _>("body").as_bytes()).unwrap();
+    assert_eq!(kept.id, batch[1].id);
+    // Its repeat is no second one.
+    let again = fixture.desk.apply(&batch).await.unwrap();
+    assert_eq!(again, Applied { repeated: 2, ..Applied::default() });
+    assert_eq!(fixture.metric(counted), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_nothing_is_lost_by_it() {
+    let fixture = Fixture::new("").await;
+    let limit = async |pages: &'static str| {
+        let mut unit = fixture.desk.shared.store.begin("test").await.unwrap();
+        sqlx::query(pages).fetch_one(&mut **unit.sql()).await.unwrap();
+        unit.commit().await.unwrap();
+    };
+    let findings: Vec<_> =
+        (0..200).map(|number| finding("r", &format!("192.0.2.{number}"), number)).collect();
+    limit("PRAGMA max_page_count = 1").await;
+    for _ in 0..3 {
+        let error = fixture.desk.apply(&findings).await.unwrap_err();
+        assert!(fixture.desk.trouble().unwrap() == error.to_string());
+    }
+    let failed = r#"keng_store_errors_total{operation="apply",reason="full"}"#;
+    assert_eq!(fixture.metric(failed), Some(3.0));
+    assert_eq!(fixture.desk.list(&Filter::default()).await.unwrap().total, 0);
+    limit("PRAGMA max_page_count = 1000000").await;
+    assert_eq!(fixture.desk.apply(&findings).await.unwrap().opened, 200);
+    assert_eq!(fixture.desk.trouble(), None);
+}
+
+#[tokio::test]
+async fn many_alerts_in_one_batch_are_as_one_by_one() {
+    let batch: Vec<_> = (0..300u64)
+        .map(|number| finding("r", &format!("192.0.2.{}", number % 150), number))
+        .collect();
+    let (together, singly) = (Fixture::new("").await, Fixture::new("").await);
+    together.desk.apply(&batch[..100]).await.unwrap();
+    together.desk.apply(&batch[100..]).await.unwrap();
+    for finding in &batch {
+        singly.desk.apply(std::slice::from_ref(finding)).await.unwrap();
+    }
+    for finding in &batch[..150] {
+        let id = finding.id.as_str();
+        let told = async |fixture: &Fixture| {
+            let mut alert = fixture.desk.get(id).await.unwrap();
+            alert.version = 0;
+            serde_json::to_value(alert).unwrap()
+        };
+        assert_eq!(told(&together).await, told(&singly).await);
+    }
 }

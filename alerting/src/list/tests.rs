@@ -53,6 +53,13 @@ async fn conditions_narrow_the_list() {
     let fixture = ten().await;
     let high = Filter { severity: Some(Severity::High), ..Filter::default() };
     assert_eq!(rules(&fixture, high).await.len(), 5);
+    let id = finding("rule-3", "192.0.2.3", 3).id;
+    for length in [12, 32] {
+        let id = Some(id.as_str()[..length].to_owned());
+        assert_eq!(rules(&fixture, Filter { id, ..Filter::default() }).await, ["rule-3"]);
+    }
+    let none = Filter { id: Some("%".to_owned()), ..Filter::default() };
+    assert!(rules(&fixture, none).await.is_empty());
     let rule = Filter { rule: Some("rule-3".to_owned()), ..Filter::default() };
     assert_eq!(rules(&fixture, rule).await, ["rule-3"]);
     let since = Filter { since: Some(NOW.plus(Duration::from_secs(480))), ..Filter::default() };

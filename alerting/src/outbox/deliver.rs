@@ -11,6 +11,7 @@ use crate::apply::{KENG, append_history};
 use crate::channel::{Channel, Envelope, Failure, Kind};
 use crate::desk::Shared;
 use crate::error::Error;
+use crate::store::Transaction;
 
 /// Attempts at something that will never be accepted as it is, such as a wrong password. More
 /// than one, because a receiver that is being set up or restarted says such things too.
@@ -19,23 +20,57 @@ const PERMANENT_ATTEMPTS_MAX: u64 = 3;
 /// Delay between those; a person may notice and repair meanwhile.
 const PERMANENT_DELAY: Duration = Duration::from_secs(120);
 
-/// Sends a leased row and writes down what came of it. What cannot be written down is tried
-/// again when the lease is over, under the same key.
-pub(crate) async fn deliver(shared: &Shared, channel: &Channel, row: Leased) {
-    let result = attempt(shared, channel, &row).await;
-    let written = match &result {
-        Ok(()) => accepted(shared, channel, &row).await,
-        Err(failure) => failed(shared, channel, &row, failure).await,
-    };
-    if let Err(error) = written {
-        tracing::error!(
-            channel = channel.name, notification = row.id, %error,
-            "could not write down a delivery, it will be repeated under the same key",
-        );
-    }
+/// A row that was tried, and how it went.
+pub(super) struct Attempted {
+    row: Leased,
+    result: Result<(), Failure>,
 }
 
-async fn attempt(shared: &Shared, channel: &Channel, row: &Leased) -> Result<(), Failure> {
+/// What the metrics are told once it is written down.
+enum Told {
+    Accepted { row: Leased },
+    GivenUp,
+    Retried,
+}
+
+/// Writes down what came of attempts and takes the next rows, up to `limit`, in one transaction.
+/// What cannot be written down is repeated under the same key when its lease is over.
+pub(super) async fn turn(
+    shared: &Shared,
+    channel: &Channel,
+    attempted: Vec<Attempted>,
+    limit: usize,
+) -> Result<Vec<Leased>, Error> {
+    let now = shared.clock.now();
+    let idle = attempted.is_empty();
+    if idle && (limit == 0 || !queue::is_due(shared, channel, now).await?) {
+        return Ok(Vec::new());
+    }
+    let mut unit = shared.store.begin("deliver").await?;
+    let mut told = Vec::new();
+    for attempted in attempted {
+        told.push(settle(shared, unit.sql(), channel, attempted, now).await?);
+    }
+    let turn = queue::lease(unit.sql(), channel, now, limit).await?;
+    unit.commit().await?;
+    for told in told {
+        told.observe(shared, channel, now);
+    }
+    let count = |result, number| {
+        shared.metrics.notifications.with(&[&channel.name, result]).inc_by(number);
+    };
+    count("cancelled", turn.cancelled);
+    count("failed", turn.dead);
+    Ok(turn.leased)
+}
+
+/// Tries a leased row once.
+pub(super) async fn attempt(shared: &Shared, channel: &Channel, row: Leased) -> Attempted {
+    let result = send(shared, channel, &row).await;
+    Attempted { row, result }
+}
+
+async fn send(shared: &Shared, channel: &Channel, row: &Leased) -> Result<(), Failure> {
     let alert: Alert = serde_json::from_str(&row.payload)
         .map_err(|error| Failure::template(format!("the stored alert cannot be read: {error}")))?;
     let envelope = Envelope {
@@ -57,54 +92,77 @@ async fn attempt(shared: &Shared, channel: &Channel, row: &Leased) -> Result<(),
     result
 }
 
-async fn accepted(shared: &Shared, channel: &Channel, row: &Leased) -> Result<(), Error> {
-    let now = shared.clock.now();
-    let mut unit = shared.store.begin("accepted").await?;
-    queue::finish(unit.sql(), &row.id, Delivery::Accepted, now, None).await?;
+async fn settle(
+    shared: &Shared,
+    transaction: &mut Transaction<'_>,
+    channel: &Channel,
+    attempted: Attempted,
+    now: Timestamp,
+) -> Result<Told, Error> {
+    let Attempted { row, result } = attempted;
+    match result {
+        Ok(()) => {
+            accepted(transaction, channel, &row, now).await?;
+            Ok(Told::Accepted { row })
+        }
+        Err(failure) => failed(shared, transaction, channel, &row, &failure, now).await,
+    }
+}
+
+async fn accepted(
+    transaction: &mut Transaction<'_>,
+    channel: &Channel,
+    row: &Leased,
+    now: Timestamp,
+) -> Result<(), Error> {
+    queue::finish(transaction, &row.id, Delivery::Accepted, now, None).await?;
     // Updates come by the hour; they are in the list of notifications, not in the history.
     if row.kind != Kind::Updated {
         let note = format!("{} ({})", channel.name, row.kind);
         let entry = ("notified", Some(note.as_str()));
-        append_history(unit.sql(), &row.alert, now, KENG, entry).await?;
-    }
-    unit.commit().await?;
-    shared.metrics.notifications.with(&[&channel.name, "accepted"]).inc();
-    if row.kind == Kind::Opened {
-        let delay = now.since(row.received_at).as_secs_f64();
-        shared.metrics.event_to_notification.with(&[row.severity]).observe(delay);
+        append_history(transaction, &row.alert, now, KENG, entry).await?;
     }
     Ok(())
 }
 
 async fn failed(
     shared: &Shared,
+    transaction: &mut Transaction<'_>,
     channel: &Channel,
     row: &Leased,
     failure: &Failure,
-) -> Result<(), Error> {
-    let now = shared.clock.now();
+    now: Timestamp,
+) -> Result<Told, Error> {
     let error = format!("{}: {}", failure.reason, failure.detail);
-    let mut unit = shared.store.begin("failed").await?;
-    let Some(not_before) = next_attempt(shared, row, failure, now) else {
-        queue::finish(unit.sql(), &row.id, Delivery::Dead, now, Some(&error)).await?;
-        let note =
-            format!("{} ({}) after {} attempts: {error}", channel.name, row.kind, row.attempts);
-        let entry = ("notification_failed", Some(note.as_str()));
-        append_history(unit.sql(), &row.alert, now, KENG, entry).await?;
-        unit.commit().await?;
-        shared.metrics.notifications.with(&[&channel.name, "failed"]).inc();
-        tracing::error!(channel = channel.name, alert = row.alert, error, "gave a notification up");
-        return Ok(());
-    };
-    queue::retry(unit.sql(), &row.id, not_before, (failure.reason, &error)).await?;
-    unit.commit().await?;
-    tracing::warn!(
-        channel = channel.name,
-        alert = row.alert,
-        error,
-        "notification failed, will retry"
-    );
-    Ok(())
+    let (channel, alert) = (&channel.name, &row.alert);
+    if let Some(not_before) = next_attempt(shared, row, failure, now) {
+        queue::retry(transaction, &row.id, not_before, (failure.reason, &error)).await?;
+        tracing::warn!(channel, alert, error, "notification failed, will retry");
+        return Ok(Told::Retried);
+    }
+    queue::finish(transaction, &row.id, Delivery::Dead, now, Some(&error)).await?;
+    let note = format!("{channel} ({}) after {} attempts: {error}", row.kind, row.attempts);
+    let entry = ("notification_failed", Some(note.as_str()));
+    append_history(transaction, &row.alert, now, KENG, entry).await?;
+    tracing::error!(channel, alert, error, "gave a notification up");
+    Ok(Told::GivenUp)
+}
+
+impl Told {
+    fn observe(self, shared: &Shared, channel: &Channel, now: Timestamp) {
+        let count = |result| shared.metrics.notifications.with(&[&channel.name, result]).inc();
+        match self {
+            Self::Accepted { row } => {
+                count("accepted");
+                if row.kind == Kind::Opened {
+                    let delay = now.since(row.received_at).as_secs_f64();
+                    shared.metrics.event_to_notification.with(&[row.severity]).observe(delay);
+                }
+            }
+            Self::GivenUp => count("failed"),
+            Self::Retried => {}
+        }
+    }
 }
 
 /// When to try again; `None` to give up.

@@ -1,13 +1,15 @@
 //! Notifications out: a durable queue, and the loop that empties it.
 //!
-//! What is owed is written in the transaction that makes it owed (`queue`), so that no alert is
+//! What is owed is written in the transaction that makes it owed (`owed`), so that no alert is
 //! opened without its notification and none is told of that was not opened. The loop leases due
-//! rows, tries each once (`deliver`), and writes down what came of it. A crash between the
+//! rows (`queue`), tries each once (`deliver`), and writes down what came of it together with the
+//! next lease. A crash between the
 //! receiver's yes and ours repeats the notification under the same idempotency key: at least
 //! once, recognisably.
 
 mod backoff;
 mod deliver;
+pub(crate) mod owed;
 pub(crate) mod queue;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,7 @@ use crate::desk::Shared;
 use crate::error::Error;
 
 pub(crate) use deliver::test_channel;
+use queue::Leased;
 pub(crate) use queue::notifications;
 
 /// How often a channel looks for rows that have become due. New rows wake it at once.
@@ -34,8 +37,8 @@ const POLL: Duration = Duration::from_millis(500);
 /// How often the gauges are read from the store.
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 
-/// Gauge readings between two rounds of forgetting expired sessions.
-const FORGET_EVERY: u32 = 120;
+/// Gauge readings between two rounds of removing what is old.
+const REMOVE_EVERY: u32 = 120;
 
 /// A notification and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,36 +186,47 @@ pub(crate) async fn run(shared: &Arc<Shared>, stop: CancellationToken) {
 
 async fn keep_up(shared: &Arc<Shared>, round: u32) -> Result<(), Error> {
     crate::metrics::refresh(shared).await?;
-    if round.is_multiple_of(FORGET_EVERY) {
-        shared.people.forget_expired().await?;
+    if round.is_multiple_of(REMOVE_EVERY) {
+        crate::upkeep::round(shared).await?;
     }
     Ok(())
 }
 
 async fn run_channel(shared: Arc<Shared>, channel: Arc<Channel>, stop: CancellationToken) {
     let mut attempts = JoinSet::new();
+    let mut attempted = Vec::new();
     let mut wake = shared.outbox.wake.subscribe();
     while !stop.is_cancelled() {
+        while let Some(done) = attempts.try_join_next() {
+            attempted.extend(done.ok());
+        }
         let free = channel.concurrency.saturating_sub(attempts.len());
-        match queue::lease(&shared, &channel, free).await {
-            Ok(leased) => {
-                for row in leased {
-                    let (shared, channel) = (Arc::clone(&shared), Arc::clone(&channel));
-                    attempts.spawn(async move { deliver::deliver(&shared, &channel, row).await });
-                }
-            }
-            Err(error) => {
-                tracing::error!(channel = channel.name, %error, "could not read the outbox, will try again");
-            }
+        let turn = deliver::turn(&shared, &channel, std::mem::take(&mut attempted), free).await;
+        for row in note_trouble(&channel, turn) {
+            let (shared, channel) = (Arc::clone(&shared), Arc::clone(&channel));
+            attempts.spawn(async move { deliver::attempt(&shared, &channel, row).await });
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = attempts.join_next(), if !attempts.is_empty() => {}
+            Some(done) = attempts.join_next() => attempted.extend(done.ok()),
             _ = wake.changed() => {}
             () = tokio::time::sleep(POLL) => {}
         }
     }
-    while attempts.join_next().await.is_some() {}
+    while let Some(done) = attempts.join_next().await {
+        attempted.extend(done.ok());
+    }
+    note_trouble(&channel, deliver::turn(&shared, &channel, attempted, 0).await);
+}
+
+fn note_trouble(channel: &Channel, turn: Result<Vec<Leased>, Error>) -> Vec<Leased> {
+    turn.unwrap_or_else(|error| {
+        tracing::error!(
+            channel = channel.name, %error,
+            "could not use the outbox; what was sent and not written down is repeated under the same key",
+        );
+        Vec::new()
+    })
 }
 
 /// One pass over all channels, one attempt after the other, until nothing is due.
@@ -220,15 +234,11 @@ async fn run_channel(shared: Arc<Shared>, channel: Arc<Channel>, stop: Cancellat
 pub(crate) async fn deliver_due(shared: &Shared) -> usize {
     let mut attempts = 0;
     for channel in shared.channels.iter() {
-        loop {
-            let leased = queue::lease(shared, channel, 1).await.unwrap();
-            if leased.is_empty() {
-                break;
-            }
-            for row in leased {
-                deliver::deliver(shared, channel, row).await;
-                attempts += 1;
-            }
+        let mut leased = deliver::turn(shared, channel, Vec::new(), 1).await.unwrap();
+        while let Some(row) = leased.pop() {
+            let attempted = deliver::attempt(shared, channel, row).await;
+            attempts += 1;
+            leased = deliver::turn(shared, channel, vec![attempted], 1).await.unwrap();
         }
     }
     attempts

@@ -12,9 +12,8 @@ use crate::apply::{KENG, append_history};
 use crate::channel::{Channel, Kind};
 use crate::desk::Shared;
 use crate::error::{Doing as _, Error};
-use crate::identity;
 use crate::list::{self, LIST_MAX, unsigned};
-use crate::store::{self, Connection, Database, Row, Transaction};
+use crate::store::{Connection, Database, Row, Transaction};
 
 const DOING: &str = "use the outbox";
 
@@ -24,19 +23,6 @@ const LEASE_SLACK: Duration = Duration::from_secs(30);
 
 /// History entries that a notification carries.
 const HISTORY_IN_PAYLOAD: i64 = 20;
-
-/// Findings that were counted on an alert, as far as a channel is concerned.
-pub(crate) struct Counted<'a> {
-    pub(crate) alert: &'a str,
-    pub(crate) state: State,
-    /// Whether they opened it.
-    pub(crate) opened: bool,
-    pub(crate) channel: &'a str,
-    /// What the channel is told about.
-    pub(crate) kinds: &'a [Kind],
-    /// Shortest time between two tellings.
-    pub(crate) interval: Duration,
-}
 
 /// A row that is ours to send.
 pub(crate) struct Leased {
@@ -50,80 +36,6 @@ pub(crate) struct Leased {
     pub(super) severity: &'static str,
     /// The alert as JSON, the same on every attempt.
     pub(super) payload: String,
-}
-
-/// Queues what a channel is owed for counted findings: the opening if it has not been told, else
-/// an update, at most one at a time and one an interval. Returns whether anything was queued.
-pub(crate) async fn tell_counted(
-    transaction: &mut Transaction<'_>,
-    counted: &Counted<'_>,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS total, \
-         COALESCE(SUM(CASE WHEN state IN ('pending', 'leased') THEN 1 ELSE 0 END), 0) AS waiting, \
-         MAX(COALESCE(finished_at, created_at)) AS last FROM outbox \
-         WHERE alert_id = $1 AND channel = $2 AND kind IN ('alert.opened', 'alert.updated')",
-    )
-    .bind(counted.alert)
-    .bind(counted.channel)
-    .fetch_one(&mut **transaction)
-    .await
-    .doing(DOING)?;
-    let total: i64 = row.try_get("total").doing(DOING)?;
-    let waiting: i64 = row.try_get("waiting").doing(DOING)?;
-    let last: Option<i64> = row.try_get("last").doing(DOING)?;
-    let wants = |kind| counted.kinds.contains(&kind);
-    let (kind, not_before) = if total == 0 && wants(Kind::Opened) {
-        if counted.state != State::Open {
-            return Ok(false);
-        }
-        (Kind::Opened, now)
-    } else if wants(Kind::Updated) && waiting == 0 && !counted.opened {
-        let earliest = last.map(|last| Timestamp::from_nanos(last).plus(counted.interval));
-        (Kind::Updated, earliest.map_or(now, |earliest| earliest.max(now)))
-    } else {
-        return Ok(false);
-    };
-    enqueue(transaction, counted.alert, counted.channel, kind, now, not_before).await?;
-    Ok(true)
-}
-
-/// Queues one notification.
-pub(crate) async fn enqueue(
-    transaction: &mut Transaction<'_>,
-    alert: &str,
-    channel: &str,
-    kind: Kind,
-    now: Timestamp,
-    not_before: Timestamp,
-) -> Result<(), Error> {
-    let before = sqlx::query(
-        "SELECT COUNT(*) AS n FROM outbox WHERE alert_id = $1 AND channel = $2 AND kind = $3",
-    )
-    .bind(alert)
-    .bind(channel)
-    .bind(kind.as_str())
-    .fetch_one(&mut **transaction)
-    .await
-    .doing(DOING)?;
-    let ordinal = unsigned(before.try_get("n").doing(DOING)?);
-    let number = store::next_number(transaction, "outbox", 1).await?;
-    sqlx::query(
-        "INSERT INTO outbox (id, number, alert_id, channel, kind, state, created_at, not_before, \
-         attempts) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, 0)",
-    )
-    .bind(identity::notification(alert, channel, kind.as_str(), ordinal))
-    .bind(number)
-    .bind(alert)
-    .bind(channel)
-    .bind(kind.as_str())
-    .bind(now.as_nanos())
-    .bind(not_before.as_nanos())
-    .execute(&mut **transaction)
-    .await
-    .doing(DOING)?;
-    Ok(())
 }
 
 /// The channels that an opening or update of this alert was sent to, accepted or not.
@@ -171,47 +83,71 @@ pub(crate) async fn cancel(
     Ok(channels)
 }
 
-/// Takes up to `limit` due rows of a channel, gravest alert first, and of each alert only the
-/// earliest, so that nobody hears of an end before the beginning. Rows that are no longer true
-/// are cancelled instead.
-pub(crate) async fn lease(
-    shared: &Shared,
-    channel: &Channel,
-    limit: usize,
-) -> Result<Vec<Leased>, Error> {
-    let now = shared.clock.now();
-    // Looking costs no write lock; most of the time there is nothing.
-    if limit == 0 || due(shared, channel, now, limit).await?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut unit = shared.store.begin("lease").await?;
-    let (mut leased, mut cancelled) = (Vec::new(), 0);
-    for row in due_rows(unit.sql(), channel, now, limit).await? {
-        let state = list::state(row.try_get("alert_state").doing(DOING)?)?;
-        let id: String = row.try_get("id").doing(DOING)?;
-        let kind = kind(row.try_get("kind").doing(DOING)?)?;
-        if kind.still_holds(state) {
-            let until = now.plus(channel.attempt_timeout()).plus(LEASE_SLACK);
-            leased.push(take(unit.sql(), &row, id, kind, until).await?);
-        } else {
-            let why = format!("the alert is {state}");
-            finish(unit.sql(), &id, Delivery::Cancelled, now, Some(&why)).await?;
-            cancelled += 1;
-        }
-    }
-    unit.commit().await?;
-    shared.metrics.notifications.with(&[&channel.name, "cancelled"]).inc_by(cancelled);
-    Ok(leased)
+/// What became of the rows that were due.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// Ours to send.
+    pub(super) leased: Vec<Leased>,
+    /// How many were cancelled, because they were no longer true.
+    pub(super) cancelled: u64,
+    /// How many were given up, because they cannot be read.
+    pub(super) dead: u64,
 }
 
-async fn due(
+/// Whether anything is due on a channel. Looking costs no write lock; most of the time there is
+/// nothing.
+pub(super) async fn is_due(
     shared: &Shared,
     channel: &Channel,
     now: Timestamp,
-    limit: usize,
-) -> Result<Vec<Row>, Error> {
+) -> Result<bool, Error> {
     let mut reader = shared.store.reader().acquire().await.doing(DOING)?;
-    due_rows(&mut reader, channel, now, limit).await
+    Ok(!due_rows(&mut reader, channel, now, 1).await?.is_empty())
+}
+
+/// Takes up to `limit` due rows of a channel, gravest alert first, and of each alert only the
+/// earliest, so that nobody hears of an end before the beginning. Rows that are no longer true
+/// are cancelled instead; a row that cannot be read is given up and holds up no other.
+pub(super) async fn lease(
+    transaction: &mut Transaction<'_>,
+    channel: &Channel,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Turn, Error> {
+    let mut turn = Turn::default();
+    for row in due_rows(transaction, channel, now, limit).await? {
+        let id: String = row.try_get("id").doing(DOING)?;
+        match lease_one(transaction, channel, &row, &id, now).await {
+            Ok(Some(leased)) => turn.leased.push(leased),
+            Ok(None) => turn.cancelled += 1,
+            Err(error @ Error::Damaged { .. }) => {
+                let why = error.to_string();
+                tracing::error!(channel = channel.name, notification = id, why, "unreadable");
+                finish(transaction, &id, Delivery::Dead, now, Some(&why)).await?;
+                turn.dead += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(turn)
+}
+
+async fn lease_one(
+    transaction: &mut Transaction<'_>,
+    channel: &Channel,
+    row: &Row,
+    id: &str,
+    now: Timestamp,
+) -> Result<Option<Leased>, Error> {
+    let state = list::state(row.try_get("alert_state").doing(DOING)?)?;
+    let kind = kind(row.try_get("kind").doing(DOING)?)?;
+    if kind.still_holds(state) {
+        let until = now.plus(channel.attempt_timeout()).plus(LEASE_SLACK);
+        return take(transaction, row, id.to_owned(), kind, until).await.map(Some);
+    }
+    let why = format!("the alert is {state}");
+    finish(transaction, id, Delivery::Cancelled, now, Some(&why)).await?;
+    Ok(None)
 }
 
 async fn due_rows(
@@ -220,17 +156,18 @@ async fn due_rows(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Row>, Error> {
+    // In the order of an index, from which finished rows are absent. What is planned for later and
+    // was never tried, an update, does not hold up what an action of a person makes worth telling.
     sqlx::query(
         "SELECT o.id, o.alert_id, o.kind, o.attempts, o.created_at, o.payload, \
          alert.state AS alert_state, alert.severity, alert.received_at \
          FROM outbox o JOIN alert ON alert.id = o.alert_id \
-         WHERE o.channel = $1 \
-         AND ((o.state = 'pending' AND o.not_before <= $2) \
-           OR (o.state = 'leased' AND o.lease_until <= $2)) \
+         WHERE o.channel = $1 AND o.state IN ('pending', 'leased') \
+         AND CASE o.state WHEN 'pending' THEN o.not_before ELSE o.lease_until END <= $2 \
          AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.alert_id = o.alert_id \
            AND e.channel = o.channel AND e.number < o.number \
-           AND e.state IN ('pending', 'leased')) \
-         ORDER BY alert.severity DESC, o.number LIMIT $3",
+           AND e.state IN ('pending', 'leased') AND (e.attempts > 0 OR e.not_before <= $2)) \
+         ORDER BY o.severity DESC, o.number LIMIT $3",
     )
     .bind(&channel.name)
     .bind(now.as_nanos())

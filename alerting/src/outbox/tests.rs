@@ -220,7 +220,8 @@ async fn a_lost_lease_is_repeated_under_the_same_key() {
     let id = open(&fixture, 1).await;
     let channel = fixture.desk.shared.channels.get("hook").unwrap();
     // Taken by a process that dies before it sends.
-    assert_eq!(super::queue::lease(&fixture.desk.shared, channel, 1).await.unwrap().len(), 1);
+    let shared = &fixture.desk.shared;
+    assert_eq!(super::deliver::turn(shared, channel, Vec::new(), 1).await.unwrap().len(), 1);
     assert_eq!(fixture.deliver().await, 0);
     let fixture = fixture.restart().await;
     super::queue::recover(&fixture.desk.shared).await.unwrap();
@@ -295,10 +296,57 @@ async fn an_end_waits_for_the_beginning_under_way() {
     let shared = &fixture.desk.shared;
     let channel = shared.channels.get("hook").unwrap();
     let id = open(&fixture, 1).await;
-    let mut opening = super::queue::lease(shared, channel, 1).await.unwrap();
+    let mut opening = super::deliver::turn(shared, channel, Vec::new(), 1).await.unwrap();
     fixture.desk.act(&id, &close(), &analyst(), None).await.unwrap();
     assert_eq!(fixture.deliver().await, 0, "the opening is still under way");
-    super::deliver::deliver(shared, channel, opening.pop().unwrap()).await;
+    let attempted = super::deliver::attempt(shared, channel, opening.pop().unwrap()).await;
+    super::deliver::turn(shared, channel, vec![attempted], 0).await.unwrap();
     assert_eq!(fixture.deliver().await, 1);
     assert_eq!(receiver.kinds(), ["alert.opened", "alert.closed"]);
+}
+
+#[tokio::test]
+async fn an_update_planned_for_later_holds_up_no_action_of_a_person() {
+    let (fixture, receiver) = with_receiver().await;
+    let id = open(&fixture, 1).await;
+    fixture.deliver().await;
+    fixture.desk.apply(&[finding("r", "192.0.2.1", 2)]).await.unwrap();
+    assert_eq!(states(&fixture).await, [Delivery::Pending, Delivery::Accepted]);
+    fixture.desk.act(&id, &ACKNOWLEDGE, &analyst(), None).await.unwrap();
+    assert_eq!(fixture.deliver().await, 1);
+    fixture.desk.act(&id, &Action::Reopen { note: None }, &analyst(), None).await.unwrap();
+    assert_eq!(fixture.deliver().await, 1);
+    let told = ["alert.opened", "alert.acknowledged", "alert.opened"];
+    assert_eq!(receiver.kinds(), told);
+    fixture.clock.advance(Duration::from_secs(3600));
+    assert_eq!(fixture.deliver().await, 0, "the reopening told the count");
+}
+
+#[tokio::test]
+async fn a_notification_that_cannot_be_read_holds_up_no_other() {
+    let (fixture, receiver) = with_receiver().await;
+    let (bad, good) = (open(&fixture, 1).await, open(&fixture, 2).await);
+    let mut unit = fixture.desk.shared.store.begin("test").await.unwrap();
+    sqlx::query("UPDATE alert SET rule = '{' WHERE id = $1")
+        .bind(bad)
+        .execute(&mut **unit.sql())
+        .await
+        .unwrap();
+    unit.commit().await.unwrap();
+    assert_eq!(fixture.deliver().await + fixture.deliver().await, 1);
+    assert_eq!(receiver.requests()[0].json()["alert"]["id"].as_str(), Some(good.as_str()));
+    let failed = r#"keng_notifications_total{channel="hook",result="failed"}"#;
+    assert_eq!(fixture.metric(failed), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_grave_one_overtakes_what_waits_even_if_it_became_grave_later() {
+    let (fixture, receiver) = with_receiver().await;
+    open(&fixture, 1).await;
+    let rising = open(&fixture, 2).await;
+    let mut critical = finding("r", "192.0.2.2", 9);
+    std::sync::Arc::make_mut(&mut critical.rule).level = keng_event::Severity::Critical;
+    fixture.desk.apply(&[critical]).await.unwrap();
+    fixture.deliver().await;
+    assert_eq!(receiver.requests()[0].json()["alert"]["id"].as_str(), Some(rising.as_str()));
 }

@@ -37,6 +37,8 @@ pub(crate) use audit::record;
 
 use crate::alert::Actor;
 use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::route::Routes;
 use crate::store::Store;
 use local::LocalAdministrator;
 use password::Hasher;
@@ -51,6 +53,8 @@ pub struct People {
     store: Store,
     clock: Arc<dyn Clock>,
     failures: CounterFamily,
+    notifications: CounterFamily,
+    routes: Arc<Routes>,
     hasher: Arc<Hasher>,
     throttle: Arc<Throttle>,
     local: Arc<LocalAdministrator>,
@@ -135,13 +139,16 @@ impl People {
         dir: &Path,
         store: Store,
         clock: Arc<dyn Clock>,
-        failures: CounterFamily,
+        metrics: &Metrics,
+        routes: Arc<Routes>,
         session_lifetime: Duration,
     ) -> Result<Self, Error> {
         Ok(Self {
             store,
             clock,
-            failures,
+            failures: metrics.auth_failures.clone(),
+            notifications: metrics.notifications.clone(),
+            routes,
             hasher: Arc::new(Hasher::default()),
             throttle: Arc::new(Throttle::default()),
             local: Arc::new(LocalAdministrator::open(dir)?),

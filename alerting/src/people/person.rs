@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
 use super::{People, Role, audit};
+use crate::act;
 use crate::alert::Actor;
 use crate::error::{Doing as _, Error};
 use crate::store::{Row, Transaction};
@@ -119,7 +120,8 @@ impl People {
 
     /// Shuts a person out, at once and with the tokens that they made, or lets them in again
     /// (their tokens stay revoked). Tokens that can only send stay: the servers' logs must not
-    /// stop because somebody left.
+    /// stop because somebody left. Alerts that they had are nobody's again, and those that they had
+    /// taken are open again and told of, because nobody would be at them.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Store`].
@@ -137,8 +139,10 @@ impl People {
             .await
             .doing("disable a person")?;
         found(done.rows_affected(), name)?;
+        let mut cancelled = Vec::new();
         if disabled {
             end_sessions(unit.sql(), name).await?;
+            cancelled = act::hand_back(&self.routes, unit.sql(), name, actor, self.now()).await?;
             sqlx::query(
                 "UPDATE api_token SET revoked_at = $1 \
                  WHERE created_by = $2 AND revoked_at IS NULL AND role <> 'sender'",
@@ -151,7 +155,11 @@ impl People {
         }
         let action = if disabled { "person_disabled" } else { "person_enabled" };
         audit::record(unit.sql(), self.now(), actor, action, Some(name), None).await?;
-        unit.commit().await
+        unit.commit().await?;
+        for channel in cancelled {
+            self.notifications.with(&[&channel, "cancelled"]).inc();
+        }
+        Ok(())
     }
 
     /// Checks everything about a new account that needs no store; the hash of its password.

@@ -9,8 +9,11 @@ use crate::error::{Doing as _, Error};
 
 /// The schema, in order; the version is the position from 1. A file that has been released is
 /// never edited, a change is a new file.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_alerts.sql"), include_str!("migrations/0002_people.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_alerts.sql"),
+    include_str!("migrations/0002_people.sql"),
+    include_str!("migrations/0003_upkeep.sql"),
+];
 
 /// Applies what is missing, each file in a transaction with its entry in `schema_version`.
 pub(super) async fn run(

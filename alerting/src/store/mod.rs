@@ -4,7 +4,9 @@
 //! a store later. One connection writes and the others only read: SQLite has one writer anyway,
 //! and waiting in our own queue cannot end in "database is locked" as competing connections do.
 
+mod fault;
 mod migrate;
+mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Row as _};
 
 use crate::error::{Doing as _, Error};
+
+pub(crate) use fault::Fault;
+pub(crate) use rows::{pieces, where_in};
 
 /// The database in use; nothing else in this crate names one.
 pub(crate) type Database = sqlx::Sqlite;
@@ -40,12 +45,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections for reading: as many lists at once as a duty room asks for.
 const READERS: u32 = 4;
 
+/// Statements that a connection keeps prepared: all that this crate has, in all their lengths.
+const STATEMENTS_KEPT: usize = 200;
+
+/// The write-ahead log is cut to this size when it has been written back, so that one long
+/// reading does not leave a large file behind.
+const WAL_BYTES_KEPT: &str = "67108864";
+
 /// How long to wait for a connection. Longer than any transaction of ours lasts.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Values in one `IN (…)` or `VALUES …`. SQLite takes 32,766 and PostgreSQL 65,535 parameters in
-/// a statement; past a few hundred rows a longer statement is no faster.
-pub(crate) const ROWS_PER_STATEMENT: usize = 500;
 
 /// The open store. Clones share it.
 #[derive(Clone, Debug)]
@@ -84,6 +92,8 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENTS_KEPT)
+            .pragma("journal_size_limit", WAL_BYTES_KEPT)
             .disable_statement_logging();
         let pool = |connections| {
             SqlitePoolOptions::new()
@@ -127,6 +137,21 @@ impl Store {
             .map(|metadata| metadata.len())
             .sum()
     }
+}
+
+/// Bytes of the file that hold something; the rest is free for what comes next.
+pub(crate) async fn used_bytes(connection: &mut Connection) -> Result<u64, Error> {
+    const DOING: &str = "measure the store";
+    let row = sqlx::query(
+        "SELECT (pages.page_count - free.freelist_count) * size.page_size AS used \
+         FROM pragma_page_count AS pages, pragma_freelist_count AS free, \
+         pragma_page_size AS size",
+    )
+    .fetch_one(connection)
+    .await
+    .doing(DOING)?;
+    let used: i64 = row.try_get("used").doing(DOING)?;
+    Ok(u64::try_from(used).unwrap_or(0))
 }
 
 impl Unit<'_> {

@@ -30,6 +30,9 @@ const ALERTS: usize = 100;
 const BATCH: usize = 5;
 const BACK: usize = 60;
 
+/// What the child writes when its work begins, so that a slow machine too is killed within it.
+const STARTED: &str = "started";
+
 const DIR: &str = "KENG_TEST_CRASH_DIR";
 const URL: &str = "KENG_TEST_CRASH_URL";
 
@@ -60,6 +63,7 @@ async fn child() {
         let (desk, stop) = (desk.clone(), stop.clone());
         tokio::spawn(async move { desk.run_outbox(stop).await })
     };
+    std::fs::write(dir.join(STARTED), "").unwrap();
     let position = dir.join("position");
     let stored = std::fs::read_to_string(&position).ok().and_then(|text| text.parse().ok());
     let mut at = stored.unwrap_or(0usize).saturating_sub(BACK);
@@ -110,6 +114,9 @@ async fn no_alert_is_lost_and_none_doubled_over_kill_9() {
     let mut positions = BTreeSet::new();
     for _ in 0..KILLS {
         let mut child = start(dir.path(), &receiver.url);
+        while std::fs::remove_file(dir.path().join(STARTED)).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         tokio::time::sleep(Duration::from_millis(random.random_range(60..260))).await;
         child.kill().unwrap();
         child.wait().unwrap();
