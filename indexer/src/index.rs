@@ -5,10 +5,10 @@
 //! ends a merge; appends and searches go on meanwhile. *Merging* is held by whoever merges, for
 //! minutes perhaps; sealing and dropping go on meanwhile. It is taken before the writer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keng_event::{Batch, Dataset, Timestamp};
@@ -18,20 +18,19 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::request::FIELDS_MAX;
 use crate::search::Searcher;
 use crate::store::files::Layout;
 use crate::store::manifest::{Change, Manifest, ShardMeta, State};
 use crate::store::shard::Shard;
-use crate::store::tail::{Entry, Tail};
+use crate::store::tail::Entry;
 use crate::store::{policy, seal};
 
 mod merging;
+mod searched;
 
 use merging::Merging;
-
-/// Shards whose field names are read when the index is opened.
-const NAMED_SHARDS: usize = 16;
+use searched::sorted;
+pub(crate) use searched::{Searched, Snapshot};
 
 /// How far a partition of the bus was read: the next event to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,14 +97,12 @@ pub struct Index {
 }
 
 pub(crate) struct Inner {
-    pub(crate) config: Config,
-    pub(crate) datasets: &'static [Dataset],
+    config: Config,
     layout: Layout,
-    view: RwLock<View>,
+    /// What searches see of it.
+    searched: Arc<Searched>,
     writer: Mutex<Writer>,
     merging: Mutex<Merging>,
-    /// Field names that stored events have, so that a query can be warned of others.
-    names: RwLock<Arc<BTreeSet<String>>>,
     metrics: Metrics,
     fault: FaultHook,
     /// Keeps other processes out while it is open.
@@ -118,29 +115,12 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-struct View {
-    /// Latest event first.
-    shards: Arc<Vec<Arc<Shard>>>,
-    tail: Tail,
-    /// Where reading the bus has to begin, as committed.
-    positions: Vec<Position>,
-}
-
 struct Writer {
     manifest: Manifest,
     state: State,
     /// Shards of commits that failed. The manifest on disk may name them until it is written
     /// anew, so they stay until then.
     unsettled: Vec<u32>,
-}
-
-/// What a search works on: nothing in it changes any more.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    /// Latest event first.
-    pub(crate) shards: Arc<Vec<Arc<Shard>>>,
-    /// In the order in which they came.
-    pub(crate) tail: Vec<Arc<Entry>>,
 }
 
 impl Index {
@@ -172,28 +152,18 @@ impl Index {
         let packs: Vec<u32> =
             state.shards.values().flat_map(|shard| &shard.packs).map(|pack| pack.id).collect();
         layout.sweep(&shards, &packs)?;
-        let opened = state
-            .shards
-            .values()
-            .map(|meta| Arc::new(Shard::new(&layout, meta.clone(), &BTreeMap::new())));
-        let view = View {
-            shards: Arc::new(sorted(opened.collect())),
-            tail: Tail::new(state.progress.clone()),
-            positions: state.positions(),
-        };
+        let searched = Searched::new(&layout, &state, config.threads, datasets);
         let inner = Inner {
             config,
-            datasets,
             layout,
-            view: RwLock::new(view),
+            searched: Arc::new(searched),
             writer: Mutex::new(Writer { manifest, state, unsettled: Vec::new() }),
             merging: Mutex::default(),
-            names: RwLock::default(),
             metrics: Metrics::new(registry),
             fault,
             _lock: lock,
         };
-        inner.learn_stored_names()?;
+        inner.searched.learn_stored_names()?;
         inner.show_state();
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -202,7 +172,7 @@ impl Index {
     /// each partition. Partitions that are not listed begin at their start. Waits for no disk.
     #[must_use]
     pub fn positions(&self) -> Vec<Position> {
-        self.inner.view.read().unwrap_or_else(PoisonError::into_inner).positions.clone()
+        self.inner.searched.view().positions.clone()
     }
 
     /// Takes a batch in; its events are searchable when this returns. `end` is the position
@@ -214,7 +184,7 @@ impl Index {
     /// [`Error::TailFull`] when sealing lags; nothing was taken in then.
     pub fn append(&self, batch: Arc<Batch>, end: Position) -> Result<Appended, Error> {
         let (max, bytes) = (self.inner.config.tail_max.bytes(), batch.memory_bytes() as u64);
-        let mut view = self.inner.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.inner.searched.view_mut();
         // One batch always fits, however small the bound.
         if view.tail.bytes > 0 && view.tail.bytes.saturating_add(bytes) > max {
             return Err(Error::TailFull { bytes: view.tail.bytes, max });
@@ -222,7 +192,7 @@ impl Index {
         let len = batch.len();
         let events = view.tail.push(Arc::clone(&batch), end);
         drop(view);
-        self.inner.learn(batch.field_names());
+        self.inner.searched.learn(batch.field_names());
         let repeated = len - events;
         self.inner.metrics.appended(events, repeated, bytes);
         Ok(Appended { events, repeated })
@@ -270,39 +240,11 @@ impl Index {
     /// A handle to search with.
     #[must_use]
     pub fn searcher(&self) -> Searcher {
-        Searcher::new(Arc::clone(&self.inner))
+        Searcher::new(Arc::clone(&self.inner.searched))
     }
 }
 
 impl Inner {
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        Snapshot { shards: Arc::clone(&view.shards), tail: view.tail.entries() }
-    }
-
-    /// Field names that stored events have.
-    pub(crate) fn names(&self) -> Arc<BTreeSet<String>> {
-        Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn learn<'n>(&self, names: impl Iterator<Item = &'n str>) {
-        let known = self.names();
-        let mut new = names.filter(|name| !known.contains(*name)).peekable();
-        if new.peek().is_some() && known.len() < FIELDS_MAX {
-            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut names).extend(new.map(str::to_owned));
-        }
-    }
-
-    /// Learns the names of the latest shards: enough to tell a misspelt name from a real one.
-    fn learn_stored_names(&self) -> Result<(), Error> {
-        for shard in self.snapshot().shards.iter().take(NAMED_SHARDS) {
-            let names = shard.open()?.field_names()?;
-            self.learn(names.iter().map(String::as_str));
-        }
-        Ok(())
-    }
-
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -339,7 +281,7 @@ impl Inner {
 
     /// The batches to be sealed now.
     fn due(&self, now: Timestamp, force: bool) -> Option<Vec<Arc<Entry>>> {
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.searched.view_mut();
         let entries = view.tail.entries();
         if entries.is_empty() {
             return None;
@@ -358,7 +300,8 @@ impl Inner {
         entries: &[Arc<Entry>],
         now: Timestamp,
     ) -> Result<u64, Error> {
-        let slices = seal::slices(entries, self.config.bucket.duration());
+        let classes = seal::classes(entries);
+        let slices = seal::slices(entries, &classes, self.config.bucket.duration());
         self.settle(writer)?;
         let ids: Vec<u32> = slices.iter().map(|_| writer.reserve()).collect();
         let mut change = writer.change();
@@ -388,7 +331,7 @@ impl Inner {
         if expired.is_empty() {
             return Ok(0);
         }
-        let view = self.snapshot();
+        let view = self.searched.snapshot();
         let dropped = view.shards.iter().filter(|shard| expired.contains(&shard.meta.id));
         let dropped: Vec<_> = dropped.map(Arc::clone).collect();
         drop(view);
@@ -420,7 +363,7 @@ impl Inner {
 
     /// Shows searches the new shards in the same instant in which the events leave the tail.
     fn publish(&self, change: &Change, add: Vec<Arc<Shard>>, released: usize) {
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.searched.view_mut();
         let kept = view.shards.iter().filter(|shard| !change.remove.contains(&shard.meta.id));
         let shards = kept.map(Arc::clone).chain(add).collect();
         view.shards = Arc::new(sorted(shards));
@@ -429,7 +372,7 @@ impl Inner {
     }
 
     fn show_state(&self) {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.searched.view();
         let metas = view.shards.iter().map(|shard| &shard.meta);
         self.metrics.state(metas, view.tail.events, view.tail.bytes);
     }
@@ -449,11 +392,6 @@ impl Writer {
         self.state.next = id.saturating_add(1);
         id
     }
-}
-
-fn sorted(mut shards: Vec<Arc<Shard>>) -> Vec<Arc<Shard>> {
-    shards.sort_by_key(|shard| std::cmp::Reverse((shard.meta.time[1], shard.meta.id)));
-    shards
 }
 
 #[cfg(test)]

@@ -16,15 +16,17 @@ mod lookup;
 mod plan;
 mod rows;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use keng_event::{EventId, Timestamp};
+use keng_event::{Dataset, EventId, Timestamp};
 
 use crate::answer::{CompleteAnswer, FacetsAnswer, FieldsAnswer, HistogramAnswer, SearchAnswer};
+use crate::config::Config;
 use crate::error::Error;
-use crate::index::Inner;
+use crate::index::Searched;
 use crate::request::{
     CompleteRequest, FacetsRequest, FieldsRequest, HistogramRequest, SearchRequest,
 };
@@ -57,12 +59,27 @@ impl std::fmt::Debug for Control<'_> {
 /// index at its beginning.
 #[derive(Clone, Debug)]
 pub struct Searcher {
-    inner: Arc<Inner>,
+    searched: Arc<Searched>,
 }
 
 impl Searcher {
-    pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner }
+    pub(crate) fn new(searched: Arc<Searched>) -> Self {
+        Self { searched }
+    }
+
+    /// Reads the index in `dir`, whether or not another process has it open: what is committed at
+    /// this moment, without what that process holds in memory. Writes nothing and takes no lock.
+    ///
+    /// # Errors
+    /// When there is no index, its format is unknown, or the disk fails; also, from a search,
+    /// when retention has dropped the events since.
+    pub fn read_only(
+        dir: &Path,
+        config: &Config,
+        datasets: &'static [Dataset],
+    ) -> Result<Self, Error> {
+        let searched = Searched::read_only(dir, config.threads, datasets)?;
+        Ok(Self::new(Arc::new(searched)))
     }
 
     /// Newest or oldest matching events, and how many there are.
@@ -74,7 +91,7 @@ impl Searcher {
         request: &SearchRequest,
         control: &Control<'_>,
     ) -> Result<SearchAnswer, Error> {
-        hits::search(&self.inner, request, control)
+        hits::search(&self.searched, request, control)
     }
 
     /// How many matching events there are over time.
@@ -86,7 +103,7 @@ impl Searcher {
         request: &HistogramRequest,
         control: &Control<'_>,
     ) -> Result<HistogramAnswer, Error> {
-        histogram::histogram(&self.inner, request, control)
+        histogram::histogram(&self.searched, request, control)
     }
 
     /// The most frequent values of some fields among the matching events.
@@ -98,7 +115,7 @@ impl Searcher {
         request: &FacetsRequest,
         control: &Control<'_>,
     ) -> Result<FacetsAnswer, Error> {
-        facets::facets(&self.inner, request, control)
+        facets::facets(&self.searched, request, control)
     }
 
     /// Which fields occur.
@@ -110,7 +127,7 @@ impl Searcher {
         request: &FieldsRequest,
         control: &Control<'_>,
     ) -> Result<FieldsAnswer, Error> {
-        fields::fields(&self.inner, request, control)
+        fields::fields(&self.searched, request, control)
     }
 
     /// Field names or values that begin with what was typed.
@@ -122,7 +139,7 @@ impl Searcher {
         request: &CompleteRequest,
         control: &Control<'_>,
     ) -> Result<CompleteAnswer, Error> {
-        fields::complete(&self.inner, request, control)
+        fields::complete(&self.searched, request, control)
     }
 
     /// The event of that id as ECS JSON.
@@ -130,7 +147,7 @@ impl Searcher {
     /// # Errors
     /// What the disk gave.
     pub fn get(&self, id: EventId) -> Result<Option<String>, Error> {
-        let snapshot = self.inner.snapshot();
+        let snapshot = self.searched.snapshot();
         let mut tail = snapshot.tail.iter().rev().flat_map(|entry| entry.events());
         if let Some(event) = tail.find(|event| event.id() == Some(id)) {
             return Ok(Some(event.to_json()));

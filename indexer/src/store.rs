@@ -10,9 +10,11 @@
 //! An event is stored once, in the pack of the seal that took it from memory. Merging rewrites
 //! postings and columns only; a column of the merged shard still points into the old packs.
 
+pub(crate) mod document;
 pub(crate) mod files;
 pub(crate) mod manifest;
 pub(crate) mod merge;
+pub(crate) mod names;
 pub(crate) mod pack;
 pub(crate) mod policy;
 pub(crate) mod schema;

@@ -93,10 +93,18 @@ impl Tokens {
 
     /// The words in order, then the compounds in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'_>> {
-        self.entries.iter().map(|entry| {
-            let text = self.folded.get(entry.start..entry.end).unwrap_or_default();
-            Token { text, position: entry.position, width: entry.width }
-        })
+        self.entries.iter().map(|entry| self.token(entry))
+    }
+
+    /// The token at `index` of [`Tokens::iter`].
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Token<'_>> {
+        self.entries.get(index).map(|entry| self.token(entry))
+    }
+
+    fn token(&self, entry: &Entry) -> Token<'_> {
+        let text = self.folded.get(entry.start..entry.end).unwrap_or_default();
+        Token { text, position: entry.position, width: entry.width }
     }
 
     /// Whether the text has no word.

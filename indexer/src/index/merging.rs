@@ -72,7 +72,7 @@ impl Inner {
         let due = policy::next_merge(writer.state.shards.values(), &self.config, now);
         let Some(merge) = due else { return Ok(None) };
         self.settle(&mut writer)?;
-        let view = self.snapshot();
+        let view = self.searched.snapshot();
         let is_source = |shard: &&Arc<Shard>| merge.shards.contains(&shard.meta.id);
         let sources = view.shards.iter().filter(is_source).map(Arc::clone).collect();
         Ok(Some(Begun { id: writer.reserve(), merge, sources }))

@@ -1,5 +1,6 @@
 //! What the index promises its feeder: nothing lost, nothing twice, whatever happens when.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,10 @@ use crate::testing::{
 };
 use keng_event::unit::{ByteSize, Span};
 use keng_event::{EventId, EventRef};
+
+mod faults;
+mod merging;
+mod reading;
 
 /// The ids of `count` events, newest first.
 fn newest_first(count: u64) -> Vec<String> {
@@ -51,7 +56,7 @@ fn sealing_changes_no_answer() {
     };
     assert_eq!(hits(&after), hits(&before));
     assert_eq!(after.total, before.total);
-    assert_eq!(index.inner.snapshot().tail.len(), 0);
+    assert_eq!(index.inner.searched.snapshot().tail.len(), 0);
 }
 
 #[test]
@@ -122,180 +127,6 @@ fn a_full_tail_refuses_and_keeps_what_it_has() {
 }
 
 #[test]
-fn merging_changes_no_answer_and_leaves_one_shard() {
-    let dir = tempfile::tempdir().unwrap();
-    let index = open(dir.path());
-    // Interleaved in time, so that merging has to sort.
-    for part in 0..8 {
-        let rows: Vec<_> = (0..5).map(|number| number * 8 + part).collect();
-        let mut builder = keng_event::BatchBuilder::new();
-        for row in &rows {
-            assert!(builder.copy(batch(*row, 1).get(0).unwrap()));
-        }
-        let part = u32::try_from(part).unwrap();
-        let position = Position { partition: part, epoch: EPOCH, offset: 5 };
-        index.append(Arc::new(builder.finish()), position).unwrap();
-        index.flush(NOW).unwrap();
-    }
-    let before = ids(&search(&index, &request("*")));
-    assert_eq!(before, newest_first(40));
-    settle(&index);
-    assert_eq!(index.inner.snapshot().shards.len(), 1);
-    assert_eq!(ids(&search(&index, &request("*"))), before);
-    assert_eq!(pages(&index, "failed", Sort::Oldest, 7), {
-        let mut oldest_first = before.clone();
-        oldest_first.reverse();
-        oldest_first
-    });
-    let count = |name| std::fs::read_dir(dir.path().join(name)).unwrap().count();
-    assert_eq!((count("shards"), count("packs")), (1, 8));
-    drop(index);
-    assert_eq!(ids(&search(&open(dir.path()), &request("*"))), before);
-}
-
-#[test]
-fn a_merge_that_fails_holds_nothing_up_and_is_tried_again_later() {
-    let dir = tempfile::tempdir().unwrap();
-    // The third shard to be written is a merged one.
-    let count = Mutex::new(0);
-    let fault: FaultHook = Arc::new(move |point| {
-        let mut count = count.lock().unwrap();
-        *count += usize::from(point == FaultPoint::ShardWritten);
-        let fails = point == FaultPoint::ShardWritten && *count == 3;
-        if fails { Err(Error::Fault(point)) } else { Ok(()) }
-    });
-    let index = open_faulty(dir.path(), Config::default(), fault);
-    for part in [0, 4] {
-        append(&index, part, 4);
-        index.flush(NOW).unwrap();
-    }
-    let later = |seconds: u64| NOW.plus(Duration::from_secs(86_400 + seconds));
-    assert!(index.merge_due(later(0)).is_err());
-    append(&index, 8, 4);
-    assert_eq!(index.maintain(later(1)).unwrap(), Maintained::default());
-    assert_eq!(index.maintain(later(200)).unwrap().positions, [end(12)]);
-    assert_eq!(index.merge_due(later(599)).unwrap(), Maintained::default());
-    assert_eq!(index.merge_due(later(600)).unwrap().merged_shards, 3);
-    assert_eq!(ids(&search(&index, &request("*"))), newest_first(12));
-}
-
-/// An index whose first merge waits, its shard written: says so on the receiver and goes on
-/// when the sender is dropped.
-fn open_merging(dir: &Path, config: Config) -> (Index, Arc<AtomicBool>, Receiver<()>, Sender<()>) {
-    let armed = Arc::new(AtomicBool::new(false));
-    let (reached, at_point) = channel();
-    let (go, going) = channel();
-    let (reached, going) = (Mutex::new(reached), Mutex::new(going));
-    let fires = Arc::clone(&armed);
-    let fault: FaultHook = Arc::new(move |point| {
-        if point == FaultPoint::ShardWritten && fires.swap(false, Ordering::SeqCst) {
-            reached.lock().unwrap().send(()).unwrap();
-            assert!(going.lock().unwrap().recv().is_err());
-        }
-        Ok(())
-    });
-    (open_faulty(dir, config, fault), armed, at_point, go)
-}
-
-#[test]
-fn events_are_taken_in_and_sealed_while_a_merge_runs() {
-    let dir = tempfile::tempdir().unwrap();
-    let (index, armed, at_point, go) = open_merging(dir.path(), Config::default());
-    for part in [0, 4] {
-        append(&index, part, 4);
-        index.flush(NOW).unwrap();
-    }
-    armed.store(true, Ordering::SeqCst);
-    let merging = {
-        let index = index.clone();
-        std::thread::spawn(move || index.merge_due(NOW.plus(Duration::from_secs(700))))
-    };
-    at_point.recv().unwrap();
-    for part in [8, 12] {
-        append(&index, part, 4);
-        assert_eq!(index.flush(NOW).unwrap().positions, [end(part + 4)]);
-        assert_eq!(index.positions(), [end(part + 4)]);
-    }
-    append(&index, 16, 4);
-    assert_eq!(ids(&search(&index, &request("*"))), newest_first(20));
-    drop(go);
-    assert_eq!(merging.join().unwrap().unwrap().merged_shards, 2);
-    assert_eq!(index.inner.snapshot().shards.len(), 3);
-    assert_eq!(index.positions(), [end(16)]);
-    assert_eq!(ids(&search(&index, &request("*"))), newest_first(20));
-    drop(index);
-    let index = open(dir.path());
-    assert_eq!(index.positions(), [end(16)]);
-    assert_eq!(ids(&search(&index, &request("*"))), newest_first(16));
-}
-
-#[test]
-fn a_merge_is_thrown_away_when_one_of_its_shards_was_dropped_meanwhile() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = Config { retention: Span::from_seconds(3_600), ..Config::default() };
-    let (index, armed, at_point, go) = open_merging(dir.path(), config);
-    let seconds = Duration::from_secs;
-    for (offset, received) in [(0, NOW.minus(seconds(1_800))), (1, NOW)] {
-        let mut builder = keng_event::BatchBuilder::new();
-        builder.event(NOW.minus(seconds(1_800)), received).finish();
-        let first = EventId { epoch: EPOCH, partition: 0, offset };
-        index.append(Arc::new(builder.finish().with_origin(first)), end(offset + 1)).unwrap();
-        index.flush(NOW).unwrap();
-    }
-    armed.store(true, Ordering::SeqCst);
-    let merging = {
-        let index = index.clone();
-        std::thread::spawn(move || index.merge_due(NOW.plus(seconds(700))))
-    };
-    at_point.recv().unwrap();
-    assert_eq!(index.maintain(NOW.plus(seconds(1_900))).unwrap().dropped_shards, 1);
-    drop(go);
-    assert_eq!(merging.join().unwrap().unwrap(), Maintained::default());
-    assert_eq!(ids(&search(&index, &request("*"))), ["e-0-1"]);
-    for name in ["shards", "packs"] {
-        assert_eq!(std::fs::read_dir(dir.path().join(name)).unwrap().count(), 1);
-    }
-    drop(index);
-    assert_eq!(ids(&search(&open(dir.path()), &request("*"))), ["e-0-1"]);
-}
-
-/// Names of the shards' directories.
-fn shard_names(dir: &Path) -> BTreeSet<std::ffi::OsString> {
-    std::fs::read_dir(dir.join("shards")).unwrap().map(|entry| entry.unwrap().file_name()).collect()
-}
-
-#[test]
-fn what_a_failed_commit_wrote_stays_until_the_manifest_is_certain_and_is_never_overwritten() {
-    for point in [FaultPoint::ManifestTorn, FaultPoint::ManifestWritten, FaultPoint::ManifestSynced]
-    {
-        let dir = tempfile::tempdir().unwrap();
-        let times = Mutex::new(0);
-        // The commit fails, then the attempt to make the manifest certain, then nothing.
-        let fault: FaultHook = Arc::new(move |reached| {
-            let mut times = times.lock().unwrap();
-            let fails = (reached == point && *times == 0)
-                || (reached == FaultPoint::CheckpointWritten && *times == 1);
-            *times += u8::from(fails);
-            if fails { Err(Error::Fault(reached)) } else { Ok(()) }
-        });
-        let index = open_faulty(dir.path(), Config::default(), fault);
-        append(&index, 0, 4);
-        assert!(index.flush(NOW).is_err());
-        let left = shard_names(dir.path());
-        assert_eq!(left.len(), 1, "{point:?}");
-        append(&index, 4, 4);
-        assert!(index.flush(NOW).is_err());
-        assert_eq!(shard_names(dir.path()), left, "{point:?}: written before it is certain");
-        assert_eq!(index.flush(NOW).unwrap().positions, [end(8)]);
-        let after = shard_names(dir.path());
-        assert_eq!(after.len(), 1, "{point:?}: rubbish was left");
-        assert!(after.is_disjoint(&left), "{point:?}: a number was used again");
-        drop(index);
-        assert_eq!(ids(&search(&open(dir.path()), &request("*"))), newest_first(8), "{point:?}");
-    }
-}
-
-#[test]
 fn events_of_any_age_open_a_bounded_number_of_shards() {
     let dir = tempfile::tempdir().unwrap();
     let index = open(dir.path());
@@ -311,7 +142,7 @@ fn events_of_any_age_open_a_bounded_number_of_shards() {
     index.append(Arc::new(builder.finish().with_origin(first)), end(202)).unwrap();
     append(&index, 202, 30);
     index.flush(NOW).unwrap();
-    let shards = index.inner.snapshot().shards.len();
+    let shards = index.inner.searched.snapshot().shards.len();
     assert!(shards <= 17, "{shards} shards");
     assert_eq!(search(&index, &request("*")).total.value, 232);
     let sorted = pages(&index, "*", Sort::Newest, 50);
@@ -350,9 +181,9 @@ fn a_snapshot_outlives_merging_and_dropping() {
     index.flush(NOW).unwrap();
     append(&index, 4, 4);
     index.flush(NOW).unwrap();
-    let snapshot = index.inner.snapshot();
+    let snapshot = index.inner.searched.snapshot();
     settle(&index);
-    assert_eq!(index.inner.snapshot().shards.len(), 1);
+    assert_eq!(index.inner.searched.snapshot().shards.len(), 1);
     for shard in snapshot.shards.iter() {
         assert_eq!(shard.open().unwrap().len(), 4);
     }
@@ -400,138 +231,6 @@ fn events_without_text_or_fields_are_events_too() {
         assert_eq!(search(&index, &request("d:*")).total.value, 1);
         assert_eq!(search(&index, &request("d:e*")).total.value, 1);
         index.flush(NOW).unwrap();
-    }
-}
-
-const EVERY_POINT: [FaultPoint; 8] = [
-    FaultPoint::ShardWritten,
-    FaultPoint::ShardSynced,
-    FaultPoint::ManifestTorn,
-    FaultPoint::ManifestWritten,
-    FaultPoint::ManifestSynced,
-    FaultPoint::Published,
-    FaultPoint::CheckpointWritten,
-    FaultPoint::CheckpointRenamed,
-];
-
-/// Stops the `nth` time that the point is reached.
-fn stop_at(point: FaultPoint, nth: usize, stop: fn(FaultPoint) -> Result<(), Error>) -> FaultHook {
-    let times = Mutex::new(0);
-    Arc::new(move |reached| {
-        let mut times = times.lock().unwrap();
-        *times += usize::from(reached == point);
-        if reached == point && *times == nth { stop(reached) } else { Ok(()) }
-    })
-}
-
-/// The life of a node: seals several times, merges, drops nothing.
-fn live(index: &Index) -> Result<(), Error> {
-    for round in 0..4 {
-        append(index, round * 10, 10);
-        index.flush(NOW)?;
-    }
-    index.inner.writer().manifest.suspect();
-    append(index, 40, 5);
-    let later = NOW.plus(Duration::from_secs(2 * 86_400));
-    index.maintain(later)?;
-    index.merge_due(later)?;
-    append(index, 45, 5);
-    index.flush(NOW)?;
-    Ok(())
-}
-
-/// What a restart after an interruption must give: read on from the positions, and every event
-/// is there once.
-fn check_after_restart(dir: &Path, what: &str) {
-    for _ in 0..2 {
-        let index = open(dir);
-        let from = index.positions().first().map_or(0, |position| position.offset);
-        let committed = search(&index, &request("*")).total.value;
-        assert_eq!(committed, from, "{what}: events in shards and the position disagree");
-        append(&index, from, 50 - from);
-        let wanted = newest_first(50);
-        assert_eq!(ids(&search(&index, &request("*"))), wanted, "{what}: lost or doubled");
-        assert_eq!(ids(&search(&index, &request("failed"))), wanted, "{what}");
-        settle(&index);
-        assert_eq!(ids(&search(&index, &request("*"))), wanted, "{what}: after merging");
-        let inner = index.inner.snapshot();
-        let shards = std::fs::read_dir(dir.join("shards")).unwrap().count();
-        assert_eq!(shards, inner.shards.len(), "{what}: rubbish was left");
-    }
-}
-
-#[test]
-fn a_failure_at_any_step_loses_and_doubles_nothing() {
-    for point in EVERY_POINT {
-        for nth in 1..6 {
-            let dir = tempfile::tempdir().unwrap();
-            let fault = stop_at(point, nth, |point| Err(Error::Fault(point)));
-            let index = open_faulty(dir.path(), Config::default(), fault);
-            let result = live(&index);
-            drop(index);
-            if result.is_ok() {
-                assert!(nth > 1, "{point:?} is never reached");
-                break;
-            }
-            check_after_restart(dir.path(), &format!("{point:?}, time {nth}"));
-        }
-    }
-}
-
-#[test]
-fn a_failure_that_passes_is_made_up_for_by_the_same_process() {
-    for point in EVERY_POINT {
-        let dir = tempfile::tempdir().unwrap();
-        let fault = stop_at(point, 1, |point| Err(Error::Fault(point)));
-        let index = open_faulty(dir.path(), Config::default(), fault);
-        append(&index, 0, 10);
-        drop(index.flush(NOW));
-        index.inner.writer().manifest.suspect();
-        append(&index, 10, 10);
-        drop(index.flush(NOW));
-        index.flush(NOW).unwrap();
-        assert_eq!(ids(&search(&index, &request("*"))), newest_first(20), "{point:?}");
-        drop(index);
-        let index = open(dir.path());
-        assert_eq!(index.positions(), [end(20)], "{point:?}");
-        assert_eq!(ids(&search(&index, &request("*"))), newest_first(20), "{point:?}");
-    }
-}
-
-/// The environment of the process that dies: directory, point, time.
-const CHILD: &str = "KENG_INDEX_CRASH";
-
-/// Runs only as a child of the next test.
-#[test]
-fn crash_child() {
-    #[expect(clippy::disallowed_methods, reason = "how the parent test tells its child what to do")]
-    let Ok(task) = std::env::var(CHILD) else { return };
-    let mut parts = task.splitn(3, ' ');
-    let nth = parts.next().unwrap().parse().unwrap();
-    let point = serde_json::from_str(parts.next().unwrap()).unwrap();
-    let dir = Path::new(parts.next().unwrap());
-    let fault = stop_at(point, nth, |_| std::process::abort());
-    live(&open_faulty(dir, Config::default(), fault)).unwrap();
-}
-
-#[test]
-fn a_process_killed_at_any_step_loses_and_doubles_nothing() {
-    for point in EVERY_POINT {
-        for nth in 1..4 {
-            let dir = tempfile::tempdir().unwrap();
-            let point_name = serde_json::to_string(&point).unwrap();
-            let task = format!("{nth} {point_name} {}", dir.path().display());
-            let child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "index::tests::crash_child", "--test-threads=1"])
-                .env(CHILD, task)
-                .output()
-                .unwrap();
-            if child.status.success() {
-                assert!(nth > 1, "{point:?} is never reached");
-                break;
-            }
-            check_after_restart(dir.path(), &format!("{point:?}, time {nth}"));
-        }
     }
 }
 

@@ -17,9 +17,9 @@ use crate::query::{Filter, Glob, Leaf, LeafField, LeafTest, TextTest, ValueTest,
 use crate::search::Control;
 use crate::search::bits::Bits;
 use crate::search::guard::Halt;
-use crate::search::lookup::{Lookup, Span, behind, spans};
+use crate::search::lookup::{Lookup, Span, behind, everything, spans};
 use crate::store::shard::Open;
-use crate::store::{schema, terms};
+use crate::store::{names, schema, terms};
 
 const MESSAGE: &str = "message";
 
@@ -133,13 +133,14 @@ impl Evaluator<'_> {
     /// The events that have the field.
     pub(crate) fn named(&self, name: &str) -> Result<Bits, Halt> {
         let mut bits = self.none();
-        Lookup::new(&self.open.names, self.control).term(name.as_bytes(), &mut bits)?;
+        let has_name = |term: &[u8]| names::of(term).any(|known| known == name);
+        Lookup::new(&self.open.names, self.control).range(&everything(), has_name, &mut bits)?;
         Ok(bits)
     }
 
     fn values(&self, name: &str, test: &ValueTest) -> Result<Matched, Halt> {
         let mut prefix = Vec::new();
-        terms::prefix(name, &mut prefix);
+        terms::push_prefix(name, &mut prefix);
         let mut lookup = Lookup::new(&self.open.values, self.control);
         let mut sure = self.none();
         let wanted = |term: &[u8]| {
@@ -149,10 +150,41 @@ impl Evaluator<'_> {
         for span in spans(test) {
             lookup.range(&behind(&prefix, &span), wanted, &mut sure)?;
         }
-        let mut may = sure.clone();
         let uncertain = [prefix.as_slice(), &[terms::tag::UNCERTAIN]].concat();
-        let is_sure = !lookup.term(&uncertain, &mut may)?;
-        Ok(if is_sure { Matched::exactly(sure) } else { Matched { may, sure: Some(sure) } })
+        if lookup.frequency(&uncertain)? == 0 {
+            return Ok(Matched::exactly(sure));
+        }
+        let mut may = sure.clone();
+        lookup.term(&uncertain, &mut may)?;
+        Ok(Matched { may, sure: Some(sure) })
+    }
+
+    /// How many events of the whole shard pass the test, if one entry of the dictionary says it.
+    pub(crate) fn known_count(&self, name: &str, test: &ValueTest) -> Result<Option<u64>, Halt> {
+        let whole_value = matches!(test, ValueTest::Equals(_) | ValueTest::Exactly(..));
+        if !whole_value || header(name).is_some() || !terms::is_indexed(name) {
+            return Ok(None);
+        }
+        let mut prefix = Vec::new();
+        terms::push_prefix(name, &mut prefix);
+        let mut lookup = Lookup::new(&self.open.values, self.control);
+        let uncertain = [prefix.as_slice(), &[terms::tag::UNCERTAIN]].concat();
+        if lookup.frequency(&uncertain)? > 0 {
+            return Ok(None);
+        }
+        // An event may have several of the values: their frequencies cannot be added up.
+        let (mut terms, mut count) = (0, 0);
+        for span in spans(test) {
+            lookup.walk(&behind(&prefix, &span), |_, stream| {
+                let decoded = stream.key().get(prefix.len()..).and_then(terms::decode);
+                if matches!(decoded, Some(terms::Decoded::Value(value)) if test.matches(value)) {
+                    terms += 1;
+                    count = u64::from(stream.value().doc_freq);
+                }
+                Ok(())
+            })?;
+        }
+        Ok((terms < 2).then_some(count))
     }
 
     /// A test of what every event has, which lies in columns.

@@ -10,7 +10,7 @@ use keng_event::{Timestamp, Value};
 
 use crate::answer::{FacetsAnswer, ValueCount, Warning};
 use crate::error::Error;
-use crate::index::{Inner, Snapshot};
+use crate::index::{Searched, Snapshot};
 use crate::query::Filter;
 use crate::request::{FACET_FIELDS_MAX, FACET_VALUES_DEFAULT, FACET_VALUES_MAX, FacetsRequest};
 use crate::search::Control;
@@ -64,7 +64,7 @@ impl Counts {
 }
 
 pub(crate) fn facets(
-    inner: &Inner,
+    searched: &Searched,
     request: &FacetsRequest,
     control: &Control<'_>,
 ) -> Result<FacetsAnswer, Error> {
@@ -73,14 +73,13 @@ pub(crate) fn facets(
         return Err(Error::Request { what: "fields", detail });
     }
     let (from, to) = (request.from.as_deref(), request.to.as_deref());
-    let mut plan = Plan::new(inner, &request.query, from, to, control)?;
+    let mut plan = Plan::new(searched, &request.query, from, to, control)?;
     let limit = request.limit.unwrap_or(FACET_VALUES_DEFAULT).clamp(1, FACET_VALUES_MAX);
-    let snapshot = inner.snapshot();
+    let snapshot = searched.snapshot();
     let mut facets = BTreeMap::new();
     let mut complete = true;
     for field in &request.fields {
-        let (values, whole) =
-            top(&mut plan, &snapshot, field, limit, inner.config.threads, control)?;
+        let (values, whole) = top(&mut plan, &snapshot, field, limit, searched.threads, control)?;
         complete &= whole;
         facets.insert(field.clone(), values);
     }
@@ -218,7 +217,7 @@ fn events_of_other_types(
     let mut events = Bits::none(window.clone());
     for value in candidates.into_iter().flatten().filter(|value| value.to_text() == text) {
         let mut term = Vec::new();
-        terms::prefix(field, &mut term);
+        terms::push_prefix(field, &mut term);
         terms::push_value(value, &mut term);
         lookup.term(&term, &mut events)?;
     }
@@ -248,7 +247,7 @@ fn distinct<'e>(values: impl Iterator<Item = Value<'e>>) -> Vec<String> {
 /// All terms of a field, and the length of their prefix.
 pub(crate) fn field_span(field: &str) -> (Span, usize) {
     let mut from = Vec::new();
-    terms::prefix(field, &mut from);
+    terms::push_prefix(field, &mut from);
     let mut to = from.clone();
     if let Some(last) = to.last_mut() {
         *last = 1;

@@ -9,15 +9,16 @@ use keng_event::Kind;
 
 use crate::answer::{CompleteAnswer, FieldInfo, FieldsAnswer, ValueCount};
 use crate::error::Error;
-use crate::index::{Inner, Snapshot};
+use crate::index::{Searched, Snapshot};
 use crate::query::class_of;
 use crate::request::{CompleteRequest, FIELDS_MAX, FieldsRequest, SUGGESTIONS_MAX};
 use crate::search::Control;
 use crate::search::eval::is_countable;
 use crate::search::facets::field_span;
 use crate::search::guard::{Gathered, Halt, each};
-use crate::search::lookup::Lookup;
+use crate::search::lookup::{Lookup, everything};
 use crate::search::plan::Plan;
+use crate::store::names;
 use crate::store::shard::Shard;
 use crate::store::tail::Entry;
 use crate::store::terms::{self, Decoded};
@@ -32,13 +33,13 @@ const TERMS_MAX: usize = 50_000;
 type Counts = BTreeMap<String, u64>;
 
 pub(crate) fn fields(
-    inner: &Inner,
+    searched: &Searched,
     request: &FieldsRequest,
     control: &Control<'_>,
 ) -> Result<FieldsAnswer, Error> {
-    let plan = Plan::new(inner, "", request.from.as_deref(), request.to.as_deref(), control)?;
+    let plan = Plan::new(searched, "", request.from.as_deref(), request.to.as_deref(), control)?;
     let (counts, mut complete) =
-        names(&plan, &inner.snapshot(), &request.prefix, inner.config.threads, control)?;
+        names(&plan, &searched.snapshot(), &request.prefix, searched.threads, control)?;
     complete &= counts.len() <= FIELDS_MAX;
     let fields = counts.into_iter().take(FIELDS_MAX).map(|(name, count)| {
         let kind = kind_name(class_of(&name));
@@ -48,12 +49,12 @@ pub(crate) fn fields(
 }
 
 pub(crate) fn complete(
-    inner: &Inner,
+    searched: &Searched,
     request: &CompleteRequest,
     control: &Control<'_>,
 ) -> Result<CompleteAnswer, Error> {
-    let plan = Plan::new(inner, "", request.from.as_deref(), request.to.as_deref(), control)?;
-    let (snapshot, threads) = (inner.snapshot(), inner.config.threads);
+    let plan = Plan::new(searched, "", request.from.as_deref(), request.to.as_deref(), control)?;
+    let (snapshot, threads) = (searched.snapshot(), searched.threads);
     let limit = request.limit.unwrap_or(10).clamp(1, SUGGESTIONS_MAX);
     let (counts, complete) = match &request.field {
         None => names(&plan, &snapshot, &request.prefix, threads, control)?,
@@ -86,12 +87,13 @@ fn names(
         |shard| {
             let mut counts = Counts::new();
             let open = shard.open()?;
-            let all = (Vec::new(), vec![0xff]);
-            Lookup::new(&open.names, control).walk(&all, |_, stream| {
-                if let Ok(name) = std::str::from_utf8(stream.key())
-                    && wanted(name)
-                {
-                    counts.insert(name.to_owned(), u64::from(stream.value().doc_freq));
+            Lookup::new(&open.names, control).walk(&everything(), |_, stream| {
+                for name in names::of(stream.key()).filter(|name| wanted(name)) {
+                    let count = u64::from(stream.value().doc_freq);
+                    match counts.get_mut(name) {
+                        Some(known) => *known += count,
+                        None => drop(counts.insert(name.to_owned(), count)),
+                    }
                 }
                 Ok(())
             })?;

@@ -12,7 +12,7 @@ use keng_event::Timestamp;
 
 use crate::answer::{Bucket, HistogramAnswer};
 use crate::error::Error;
-use crate::index::{Inner, Snapshot};
+use crate::index::{Searched, Snapshot};
 use crate::query::Filter;
 use crate::request::{BUCKETS_DEFAULT, BUCKETS_MAX, HISTOGRAM_SERIES_MAX, HistogramRequest};
 use crate::search::Control;
@@ -97,20 +97,20 @@ impl Counts {
 }
 
 pub(crate) fn histogram(
-    inner: &Inner,
+    searched: &Searched,
     request: &HistogramRequest,
     control: &Control<'_>,
 ) -> Result<HistogramAnswer, Error> {
     let (from, to) = (request.from.as_deref(), request.to.as_deref());
-    let mut plan = Plan::new(inner, &request.query, from, to, control)?;
+    let mut plan = Plan::new(searched, &request.query, from, to, control)?;
     let most = request.buckets.unwrap_or(BUCKETS_DEFAULT).clamp(1, BUCKETS_MAX);
-    let snapshot = inner.snapshot();
+    let snapshot = searched.snapshot();
     let Some(times) = extent(&plan, &snapshot) else {
         let (buckets, warnings) = (Vec::new(), plan.warnings);
         return Ok(HistogramAnswer { interval_seconds: 1, buckets, complete: true, warnings });
     };
     let scale = Scale::over(times, most, &control.zone, control.now);
-    let threads = inner.config.threads;
+    let threads = searched.threads;
     let (values, mut complete) = match &request.by {
         Some(field) => {
             facets::top(&mut plan, &snapshot, field, HISTOGRAM_SERIES_MAX, threads, control)?
@@ -182,13 +182,18 @@ impl Count<'_> {
     fn shard(&self, shard: &Shard, series: usize) -> Result<Counts, Halt> {
         self.control.check()?;
         let mut counts = Counts::none(self.scale, series);
+        let everything = matches!(self.plan.filter, Filter::All) && self.by.is_none();
+        if everything && let Some(index) = self.only_bucket(shard) {
+            increment(counts.all.get_mut(index), shard.meta.events);
+            return Ok(counts);
+        }
         let open = shard.open()?;
         let window = self.plan.times.window(open);
         if window.is_empty() {
             return Ok(counts);
         }
         let parts = self.parts(shard, &window)?;
-        if matches!(self.plan.filter, Filter::All) && self.by.is_none() {
+        if everything {
             for (index, part) in parts {
                 increment(counts.all.get_mut(index), u64::from(part.end - part.start));
             }
@@ -209,6 +214,15 @@ impl Count<'_> {
             counts.by.iter_mut().zip(&sets).for_each(|(series, set)| fill(series, set));
         }
         Ok(counts)
+    }
+
+    /// The bucket that holds all events of the shard; the shard need not be opened then.
+    fn only_bucket(&self, shard: &Shard) -> Option<usize> {
+        let [first, last] = shard.meta.time.map(Timestamp::from_nanos);
+        let index = self.scale.index_of(first)?;
+        let all =
+            self.plan.times.covers(shard.meta.time) && self.scale.index_of(last) == Some(index);
+        all.then_some(index)
     }
 
     /// The buckets that the shard reaches into, and which of its events lie in each.

@@ -1,6 +1,5 @@
 //! Newest or oldest matching events, page by page, and how many there are.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{Relation, SearchAnswer, Total};
 use crate::error::Error;
-use crate::index::{Inner, Snapshot};
+use crate::index::{Searched, Snapshot};
 use crate::query::{Filter, LeafField, LeafTest, TextTest};
 use crate::request::{HITS_DEFAULT, HITS_MAX, SearchRequest, Sort};
 use crate::search::Control;
@@ -69,7 +68,7 @@ impl Best {
 }
 
 pub(crate) fn search(
-    inner: &Inner,
+    searched: &Searched,
     request: &SearchRequest,
     control: &Control<'_>,
 ) -> Result<SearchAnswer, Error> {
@@ -77,8 +76,8 @@ pub(crate) fn search(
     let sort = request.sort;
     let after = request.cursor.as_deref().map(|text| cursor::read(sort, text)).transpose()?;
     let (from, to) = (request.from.as_deref(), request.to.as_deref());
-    let plan = Plan::new(inner, &request.query, from, to, control)?;
-    let snapshot = inner.snapshot();
+    let plan = Plan::new(searched, &request.query, from, to, control)?;
+    let snapshot = searched.snapshot();
     let limit = if wanted == 0 { 0 } else { wanted + 1 };
     let search = Search {
         plan: &plan,
@@ -87,7 +86,7 @@ pub(crate) fn search(
         best: Mutex::new(Best { sort, limit, after, hits: Vec::new() }),
         lower_bound: AtomicBool::new(false),
     };
-    let (total, complete) = search.run(inner.config.threads)?;
+    let (total, complete) = search.run(searched.threads)?;
     let mut best = search.best.into_inner().unwrap_or_else(PoisonError::into_inner);
     best.trim();
     let more = best.hits.len() > wanted;
@@ -151,20 +150,24 @@ impl Search<'_> {
 
     fn shard(&self, number: usize, shard: &Shard) -> Result<u64, Halt> {
         self.control.check()?;
+        let (excluded, limit, sort) = {
+            let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+            (best.excludes(shard.meta.time), best.limit, best.sort)
+        };
+        let whole = self.plan.times.covers(shard.meta.time);
+        if excluded && whole && matches!(self.plan.filter, Filter::All) {
+            // Not even opened.
+            return Ok(shard.meta.events);
+        }
         let open = shard.open()?;
         let window = self.plan.times.window(open);
         if window.is_empty() {
             return Ok(0);
         }
-        let (excluded, limit, sort) = {
-            let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
-            (best.excludes(shard.meta.time), best.limit, best.sort)
-        };
-        let whole = window == (0..open.len());
-        if excluded && let Some(count) = known_count(&self.plan.filter, open, &window, whole)? {
+        let evaluator = Evaluator { open, window, control: self.control };
+        if excluded && let Some(count) = known_count(&self.plan.filter, &evaluator, whole)? {
             return Ok(count);
         }
-        let evaluator = Evaluator { open, window, control: self.control };
         let matched = evaluator.filter(&self.plan.filter)?;
         let mut rows = Rows::new(shard, open);
         // Hits before the cursor have to be passed by, so nothing is known to be enough.
@@ -213,23 +216,25 @@ impl Search<'_> {
 /// The number of matching events if the shard's own tables tell it.
 fn known_count(
     filter: &Filter,
-    open: &Open,
-    window: &Range<u32>,
+    evaluator: &Evaluator<'_>,
     whole: bool,
 ) -> Result<Option<u64>, Halt> {
+    let all = evaluator.window.len() as u64;
     Ok(match filter {
-        Filter::All => Some(window.len() as u64),
-        Filter::Not(inner) => known_count(inner, open, window, whole)?
-            .and_then(|count| (window.len() as u64).checked_sub(count)),
+        Filter::All => Some(all),
+        Filter::Not(inner) => {
+            known_count(inner, evaluator, whole)?.and_then(|count| all.checked_sub(count))
+        }
         Filter::Leaf(leaf) if whole => match (&leaf.field, &leaf.test) {
             (LeafField::Text, LeafTest::Text(TextTest::Words(phrase))) => match &*phrase.words {
                 [word] => {
-                    let info = open.text.terms().get(word.text.as_bytes());
+                    let info = evaluator.open.text.terms().get(word.text.as_bytes());
                     let info = info.map_err(crate::search::guard::reading)?;
                     Some(info.map_or(0, |info| u64::from(info.doc_freq)))
                 }
                 _ => None,
             },
+            (LeafField::Named(name), LeafTest::Value(test)) => evaluator.known_count(name, test)?,
             _ => None,
         },
         _ => None,

@@ -25,6 +25,11 @@ const CHECK_EVERY: u32 = 1_024;
 /// From the first to before the second.
 pub(crate) type Span = (Vec<u8>, Vec<u8>);
 
+/// All terms of the dictionary of names: only an empty name lets one begin with a 0xff.
+pub(crate) fn everything() -> Span {
+    (Vec::new(), vec![0xff, 0xff])
+}
+
 /// Reads postings into sets, keeping its buffers.
 pub(crate) struct Lookup<'a> {
     index: &'a InvertedIndexReader,
@@ -35,6 +40,12 @@ pub(crate) struct Lookup<'a> {
 impl<'a> Lookup<'a> {
     pub(crate) fn new(index: &'a InvertedIndexReader, control: &'a Control<'a>) -> Self {
         Self { index, control, postings: None }
+    }
+
+    /// How many events of the shard have the term.
+    pub(crate) fn frequency(&self, term: &[u8]) -> Result<u32, Halt> {
+        let info = self.index.terms().get(term).map_err(reading)?;
+        Ok(info.map_or(0, |info| info.doc_freq))
     }
 
     /// Adds the events of one term; `false` if there is no such term.

@@ -6,7 +6,7 @@ use keng_event::Timestamp;
 
 use crate::answer::Warning;
 use crate::error::Error;
-use crate::index::{Inner, Snapshot};
+use crate::index::{Searched, Snapshot};
 use crate::matcher::Matcher;
 use crate::query::{Context, Diagnostic, Filter, Query, time};
 use crate::search::Control;
@@ -25,6 +25,11 @@ impl Times {
 
     pub(crate) fn contains(self, time: Timestamp) -> bool {
         (self.from..=self.to).contains(&time.as_nanos())
+    }
+
+    /// Whether all of these times are in the range.
+    pub(crate) fn covers(self, [first, last]: [i64; 2]) -> bool {
+        self.from <= first && last <= self.to
     }
 
     pub(crate) fn meets(self, [first, last]: [i64; 2]) -> bool {
@@ -56,17 +61,17 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(
-        inner: &Inner,
+        searched: &Searched,
         query: &str,
         from: Option<&str>,
         to: Option<&str>,
         control: &Control<'_>,
     ) -> Result<Self, Error> {
-        let known_fields = inner.names();
+        let known_fields = searched.names();
         let context = Context {
             now: control.now,
             zone: &control.zone,
-            datasets: inner.datasets,
+            datasets: searched.datasets,
             known_fields: &known_fields,
         };
         let query = Query::parse(query, &context)?;
@@ -125,7 +130,14 @@ pub(crate) fn times(
         let rounded = text.contains('/');
         times.to = if rounded { period.last } else { period.first.saturating_sub(1) };
     }
-    Ok(times)
+    match (from, to) {
+        // Equal ends are an empty range, which a program may well ask for.
+        (Some(from), Some(to)) if times.from.saturating_sub(1) > times.to => Err(Error::Request {
+            what: "time range",
+            detail: format!("it begins at '{from}', after its end '{to}'; exchange the two"),
+        }),
+        _ => Ok(times),
+    }
 }
 
 fn warning(diagnostic: &Diagnostic) -> Warning {

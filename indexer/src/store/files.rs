@@ -14,8 +14,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Of an index that is there; creates nothing.
+    pub(crate) fn of(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     pub(crate) fn create(root: &Path) -> Result<Self, Error> {
-        let layout = Self { root: root.to_owned() };
+        let layout = Self::of(root);
         for path in [root.to_owned(), layout.shards(), layout.packs()] {
             fs::create_dir_all(&path).map_err(Error::io("creating the directory", &path))?;
         }

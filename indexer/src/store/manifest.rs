@@ -231,6 +231,14 @@ impl Manifest {
     }
 }
 
+/// What the manifest says now; another process may be writing it. A record that is not whole yet
+/// is not there yet.
+pub(crate) fn read(layout: &Layout) -> Result<State, Error> {
+    let path = layout.manifest();
+    let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
+    replay(&bytes, &path).map(|(state, _)| state)
+}
+
 const NEW: &str = "manifest.new";
 
 /// Writes a manifest with one base record beside the present one and puts it in its place.

@@ -71,13 +71,27 @@ pub(crate) fn next_merge<'a>(
         groups.entry(Group::of(shard)).or_default().push(shard);
     }
     let width = i64::try_from(config.bucket.duration().as_secs()).unwrap_or(i64::MAX);
-    groups.into_iter().find_map(|(Group { level, bucket, day }, mut group)| {
-        let end = match (level, bucket) {
+    let is_quiet = |group: &Group, shards: &[&ShardMeta]| {
+        let end = match (group.level, group.bucket) {
             (0, Some(start)) => start.saturating_add(width),
-            _ => (day + 1) * DAY_SECONDS,
+            _ => (group.day + 1) * DAY_SECONDS,
         };
-        let last = group.iter().map(|shard| seconds(shard.received[1])).max().unwrap_or(0);
-        let quiet = Timestamp::from_seconds(end.max(last)).plus(QUIET) < now;
+        let last = shards.iter().map(|shard| seconds(shard.received[1])).max().unwrap_or(0);
+        Timestamp::from_seconds(end.max(last)).plus(QUIET) < now
+    };
+    // A slice that was sealed in one piece has nothing to be merged with but its day.
+    let alone = groups
+        .extract_if(.., |group, shards| {
+            group.level == 0 && shards.len() == 1 && is_quiet(group, shards)
+        })
+        .collect::<Vec<_>>();
+    for (Group { bucket, day, .. }, shards) in alone {
+        let bucket = bucket.map(|_| day * DAY_SECONDS);
+        groups.entry(Group { level: 1, bucket, day }).or_default().extend(shards);
+    }
+    groups.into_iter().find_map(|(key, mut group)| {
+        let quiet = is_quiet(&key, &group);
+        let Group { level, bucket, .. } = key;
         group.sort_by_key(|shard| shard.received[0]);
         let (limit, due) = match level {
             0 => (SHARD_EVENTS_MAX, quiet || group.len() >= WIDTH),
@@ -181,6 +195,8 @@ mod tests {
         let shards = [shard(1, 1, Some(0), HOUR), shard(2, 1, Some(5 * HOUR), 6 * HOUR)];
         assert_eq!(due(&shards, 23 * HOUR), None);
         assert_eq!(due(&shards, 25 * HOUR), Some(vec![1, 2]));
+        let alone = [shard(1, 0, Some(0), HOUR), shard(2, 1, Some(5 * HOUR), 6 * HOUR)];
+        assert_eq!(due(&alone, 25 * HOUR), Some(vec![1, 2]), "sealed in one piece");
         let mut busy = shards;
         busy[1].events = DAY_EVENTS_MAX;
         assert_eq!(due(&busy, 25 * HOUR), None);

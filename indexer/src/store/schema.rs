@@ -8,14 +8,12 @@
 
 use std::sync::LazyLock;
 
-use keng_event::{EventId, EventRef};
 use tantivy::schema::{
     BytesOptions, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer, TokenizerManager};
-use tantivy::{IndexSettings, IndexSortByField, Order, TantivyDocument};
+use tantivy::{IndexSettings, IndexSortByField, Order};
 
-use crate::store::terms;
 use crate::text::Tokens;
 
 /// Name under which our tokeniser is registered with tantivy.
@@ -28,10 +26,6 @@ pub(crate) const EPOCH: &str = "epoch";
 pub(crate) const PARTITION: &str = "partition";
 pub(crate) const OFFSET: &str = "offset";
 pub(crate) const ROW: &str = "row";
-
-/// The field that is the text of an event, and the one that is where it is missing.
-const MESSAGE: &str = "message";
-const ORIGINAL: &str = "event.original";
 
 /// The fields of a shard.
 #[derive(Clone, Copy, Debug)]
@@ -97,50 +91,18 @@ pub(crate) fn merged_settings() -> IndexSettings {
     IndexSettings { sort_by_field: Some(sort), ..sealed_settings() }
 }
 
-/// Turns events into tantivy documents; keeps its scratch space from one to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Documents {
-    term: Vec<u8>,
-}
-
-impl Documents {
-    pub(crate) fn of(&mut self, event: EventRef<'_>, id: EventId, row: u64) -> TantivyDocument {
-        let fields = fields();
-        let mut document = TantivyDocument::default();
-        document.add_i64(fields.time, event.time().as_nanos());
-        document.add_i64(fields.received, event.ingested().as_nanos());
-        document.add_u64(fields.epoch, id.epoch);
-        document.add_u64(fields.partition, u64::from(id.partition));
-        document.add_u64(fields.offset, id.offset);
-        document.add_u64(fields.row, row);
-        let text = if event.get(MESSAGE).is_some() { MESSAGE } else { ORIGINAL };
-        let mut previous = None;
-        for (field, name, value) in event.fields() {
-            if previous.replace(field) != Some(field) {
-                document.add_bytes(fields.names, name.as_bytes());
-            }
-            if name == text {
-                document.add_text(fields.text, value.to_text());
-            } else if terms::is_indexed(name) {
-                terms::prefix(name, &mut self.term);
-                terms::push_value(value, &mut self.term);
-                document.add_bytes(fields.values, &self.term);
-            }
-        }
-        document
-    }
-}
-
 /// Our tokeniser as tantivy wants it.
 #[derive(Clone, Debug, Default)]
 struct Words {
     tokens: Tokens,
+    token: Token,
 }
 
 /// The tokens of one text. tantivy wants them owned; one buffer serves all.
 struct WordStream<'a> {
-    tokens: Box<dyn Iterator<Item = crate::text::Token<'a>> + 'a>,
-    token: Token,
+    tokens: &'a Tokens,
+    next: usize,
+    token: &'a mut Token,
 }
 
 impl Tokenizer for Words {
@@ -148,13 +110,14 @@ impl Tokenizer for Words {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
         self.tokens.read(text);
-        WordStream { tokens: Box::new(self.tokens.iter()), token: Token::default() }
+        WordStream { tokens: &self.tokens, next: 0, token: &mut self.token }
     }
 }
 
 impl TokenStream for WordStream<'_> {
     fn advance(&mut self) -> bool {
-        let Some(next) = self.tokens.next() else { return false };
+        let Some(next) = self.tokens.get(self.next) else { return false };
+        self.next += 1;
         self.token.text.clear();
         self.token.text.push_str(next.text);
         self.token.position = next.position as usize;
@@ -163,10 +126,10 @@ impl TokenStream for WordStream<'_> {
     }
 
     fn token(&self) -> &Token {
-        &self.token
+        self.token
     }
 
     fn token_mut(&mut self) -> &mut Token {
-        &mut self.token
+        self.token
     }
 }

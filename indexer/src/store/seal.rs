@@ -15,10 +15,11 @@ use tantivy::directory::MmapDirectory;
 
 use crate::error::Error;
 use crate::index::FaultPoint;
+use crate::store::document::{Classes, Documents};
 use crate::store::files::{self, Layout};
 use crate::store::manifest::{Fault, IdRange, PackMeta, ShardMeta};
 use crate::store::pack::PackWriter;
-use crate::store::schema::{self, Documents};
+use crate::store::schema;
 use crate::store::tail::Entry;
 
 /// Most time slices that one seal writes; a slice needs this part of the events to be one.
@@ -37,18 +38,32 @@ struct Row<'a> {
     time: i64,
     id: EventId,
     event: EventRef<'a>,
+    /// Those of its batch.
+    classes: &'a Classes,
 }
 
-/// Cuts the events into slices of `bucket` width.
-pub(crate) fn slices(entries: &[Arc<Entry>], bucket: Duration) -> Vec<Slice<'_>> {
+/// How the fields of each batch are indexed.
+pub(crate) fn classes(entries: &[Arc<Entry>]) -> Vec<Classes> {
+    entries.iter().map(|entry| Classes::of(entry.batch())).collect()
+}
+
+/// Cuts the events into slices of `bucket` width. `classes` are those of the entries.
+pub(crate) fn slices<'a>(
+    entries: &'a [Arc<Entry>],
+    classes: &'a [Classes],
+    bucket: Duration,
+) -> Vec<Slice<'a>> {
     let width = i64::try_from(bucket.as_secs()).unwrap_or(i64::MAX).max(1);
     let mut by_bucket: BTreeMap<i64, Vec<Row<'_>>> = BTreeMap::new();
     let mut total = 0;
-    for event in entries.iter().flat_map(|entry| entry.events()) {
+    let with_classes = |(entry, classes): (&'a Arc<Entry>, &'a Classes)| {
+        entry.events().map(move |event| (event, classes))
+    };
+    for (event, classes) in entries.iter().zip(classes).flat_map(with_classes) {
         let Some(id) = event.id() else { continue };
         let start = event.time().as_seconds().div_euclid(width).saturating_mul(width);
         let time = event.time().as_nanos();
-        by_bucket.entry(start).or_default().push(Row { time, id, event });
+        by_bucket.entry(start).or_default().push(Row { time, id, event, classes });
         total += 1;
     }
     let mut slices = Vec::new();
@@ -139,7 +154,7 @@ fn write_segment(directory: &std::path::Path, pack: u32, slice: &Slice<'_>) -> R
     let mut documents = Documents::default();
     for (number, row) in slice.rows.iter().enumerate() {
         let place = u64::from(pack) << 32 | number as u64;
-        let document = documents.of(row.event, row.id, place);
+        let document = documents.of(row.event, row.classes, row.id, place);
         writer.add_document(document).map_err(Error::tantivy(doing))?;
     }
     writer.finalize().map_err(Error::tantivy(doing))?;

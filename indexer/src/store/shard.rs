@@ -4,7 +4,7 @@
 //! looks at few. The files of a replaced or dropped shard are deleted when the last search that
 //! uses it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,6 +17,7 @@ use tantivy::{InvertedIndexReader, Segment, SegmentReader};
 use crate::error::Error;
 use crate::store::files::{self, Layout};
 use crate::store::manifest::ShardMeta;
+use crate::store::names;
 use crate::store::pack::Pack;
 use crate::store::schema;
 
@@ -197,14 +198,18 @@ impl Open {
     }
 
     /// The names of all fields that its events have.
-    pub(crate) fn field_names(&self) -> Result<Vec<String>, Error> {
+    pub(crate) fn field_names(&self) -> Result<BTreeSet<String>, Error> {
         let failed = |error: std::io::Error| Error::tantivy("reading a shard")(error.into());
         let mut stream = self.names.terms().stream().map_err(failed)?;
-        let mut names = Vec::new();
-        while let Some((name, _)) = stream.next() {
-            names.push(String::from_utf8_lossy(name).into_owned());
+        let mut known = BTreeSet::new();
+        while let Some((term, _)) = stream.next() {
+            for name in names::of(term) {
+                if !known.contains(name) {
+                    known.insert(name.to_owned());
+                }
+            }
         }
-        Ok(names)
+        Ok(known)
     }
 
     /// How many events it holds; their numbers are `0..len`, newest first.

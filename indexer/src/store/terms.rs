@@ -48,9 +48,8 @@ pub(crate) fn is_indexed(name: &str) -> bool {
     class_of(name) != Kind::Text && !name.as_bytes().contains(&0)
 }
 
-/// Replaces `out` by the prefix of all terms of a field.
-pub(crate) fn prefix(name: &str, out: &mut Vec<u8>) {
-    out.clear();
+/// Appends the prefix of all terms of a field.
+pub(crate) fn push_prefix(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.push(0);
 }

@@ -17,17 +17,25 @@ const MAIL_BYTES_MAX: usize = 320;
 /// by the first word among equal compounds. `text` must be in NFC.
 pub(super) fn find(text: &str, words: &[Word], mut emit: impl FnMut(usize, usize, &str)) {
     let reader = Reader { text, words };
+    // Words before this one are in a dotted compound, and begin no other.
+    let mut dotted_end = 0;
     for (at, word) in words.iter().enumerate() {
         let next = text.as_bytes().get(word.end);
         let found = match next {
-            Some(b'.') => reader.ipv4(at).or_else(|| reader.dotted_mac(at)),
+            Some(b'.') if at < dotted_end => None,
+            Some(b'.') => {
+                let found = reader.ipv4(at).or_else(|| reader.dotted_mac(at));
+                dotted_end = found.as_ref().map_or(dotted_end, |found| at + found.width);
+                found
+            }
             Some(b':') => reader.mac(at, ":").or_else(|| reader.ipv6(at)),
             Some(b'-') => reader.hyphenated(at),
             Some(b'@') => reader.mail(at),
             _ => None,
         };
         // `::1`; and `::10.1.2.3`, which is an IPv4 address besides.
-        let colons_before = next != Some(&b':') && reader.before(at).ends_with("::");
+        let before = text.as_bytes().get(..word.start).unwrap_or_default();
+        let colons_before = next != Some(&b':') && matches!(before, [.., b':', b':']);
         let leading = colons_before.then(|| reader.ipv6(at)).flatten();
         for compound in found.into_iter().chain(leading) {
             emit(compound.first, compound.width, &compound.text);

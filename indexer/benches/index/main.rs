@@ -1,14 +1,17 @@
 //! How fast the index takes events in, and how fast it answers.
 //!
-//! Events are generated: a SOC's mix (firewall 38 %, web 24 %, authentication 14 %, process
-//! creation 14 %, DNS 10 %) with skewed hosts, users and addresses. The reference is tantivy as
-//! one would use it first: every event as a document with one dynamic JSON field that is indexed
-//! with positions, fast and stored.
+//! The reference is tantivy as one would use it first: every event as a document with one dynamic
+//! JSON field that is indexed with positions, fast and stored.
 //!
-//! `cargo bench -p keng-indexer`; the number of events may be given as an argument.
+//! - `cargo bench -p keng-indexer -- [EVENTS]`: taking in, merging, searching; the reference.
+//! - `cargo bench -p keng-indexer -- history DIR EVENTS`: builds an index of so many events over 90
+//!   days in DIR, or goes on building the one that is there, and searches it. It stays there.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::expect_used, reason = "a bench that cannot run ends")]
+
+mod estate;
+mod history;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +19,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use keng_event::json::JsonWriter;
-use keng_event::{Batch, BatchBuilder, Clock, EventId, SystemClock, Timestamp, field};
+use keng_event::{Clock, SystemClock, Timestamp};
 use keng_indexer::{
     Config, Control, FacetsRequest, HistogramRequest, Index, Position, SearchRequest, Searcher,
 };
 use keng_metrics::Registry;
 use tantivy::schema::{JsonObjectOptions, STORED, Schema, TEXT};
 
-/// Events of a batch, as ingest closes them.
-const BATCH: u64 = 256;
+use estate::{BATCH, Pace, Random, batch};
 
 /// Events of a shard.
 const SEGMENT: u64 = 200_000;
@@ -34,15 +36,31 @@ const ROUNDS: usize = 9;
 
 const START: Timestamp = Timestamp::from_seconds(1_795_341_600);
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// 1,000 events a second.
+const PACE: Pace = Pace { start: START, gap: Duration::from_millis(1) };
+
 fn main() {
-    let events = std::env::args().filter_map(|argument| argument.parse().ok()).next();
-    let events: u64 = events.unwrap_or(1_000_000);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let events = arguments.iter().filter_map(|argument| argument.parse().ok()).next();
     let clock = SystemClock::default();
+    let mut words = arguments.iter().skip_while(|argument| *argument != "history");
+    if let (Some(_), Some(dir)) = (words.next(), words.next()) {
+        history::run(Path::new(dir), events.unwrap_or(history::EVENTS), &clock);
+    } else {
+        fresh(events.unwrap_or(1_000_000), &clock);
+    }
+}
+
+fn fresh(events: u64, clock: &SystemClock) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let index = Index::open(dir.path(), Config::default(), &[], &Registry::new());
     let index = index.expect("a new index");
-    take_in(&index, events, &clock);
-    merge(&index, events, &clock);
+    take_in(&index, events, clock);
+    merge(&index, events, clock);
     let (shards, packs) = (size(&dir.path().join("shards")), size(&dir.path().join("packs")));
     println!(
         "disk: index {} B/event, events {} B/event; the same events as JSON in zstd-1: {} B/event",
@@ -50,8 +68,8 @@ fn main() {
         packs / events,
         json_bytes(),
     );
-    search(&index.searcher(), &clock);
-    reference(&clock);
+    search(&index.searcher(), clock);
+    reference(clock);
 }
 
 fn take_in(index: &Index, events: u64, clock: &SystemClock) {
@@ -63,7 +81,7 @@ fn take_in(index: &Index, events: u64, clock: &SystemClock) {
         let mut batches = Vec::new();
         while first < until {
             let count = BATCH.min(until - first);
-            batches.push((Arc::new(batch(first, count, &mut random)), first + count));
+            batches.push((Arc::new(batch(PACE, first, count, &mut random)), first + count));
             first += count;
         }
         let (start, start_cpu) = (clock.elapsed(), cpu_time());
@@ -173,7 +191,7 @@ fn reference(clock: &SystemClock) {
     let mut random = Random(1);
     let mut lines = Vec::new();
     for first in (0..SEGMENT).step_by(256) {
-        lines.extend(batch(first, BATCH, &mut random).iter().map(|event| event.to_json()));
+        lines.extend(batch(PACE, first, BATCH, &mut random).iter().map(|event| event.to_json()));
     }
     let (start, start_cpu) = (clock.elapsed(), cpu_time());
     let events = lines.len() as u64;
@@ -195,7 +213,7 @@ fn json_bytes() -> u64 {
     let mut writer = JsonWriter::default();
     let (mut text, mut bytes, mut events) = (String::new(), 0, 0);
     for first in (0..20_000).step_by(256) {
-        for event in batch(first, BATCH, &mut random).iter() {
+        for event in batch(PACE, first, BATCH, &mut random).iter() {
             writer.write(event, &mut text);
             text.push('\n');
             events += 1;
@@ -223,95 +241,4 @@ fn cpu_time() -> Duration {
     let ticks = after_name.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
-}
-
-/// Marsaglia's xorshift64: the same events on every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-
-    /// Small numbers far more often than large ones.
-    fn skewed(&mut self, below: u64) -> u64 {
-        let limit = self.next(below) + 1;
-        let limit = self.next(limit) + 1;
-        self.next(limit)
-    }
-}
-
-fn batch(first: u64, count: u64, random: &mut Random) -> Batch {
-    let mut builder = BatchBuilder::new();
-    for number in first..first + count {
-        // 1,000 events a second, some out of order.
-        let late = if random.next(10) < 3 { random.next(400) } else { 0 };
-        let time = START.plus(Duration::from_millis(number.saturating_sub(late)));
-        event(&mut builder, time, random);
-    }
-    builder.finish().with_origin(EventId { epoch: 1, partition: 0, offset: first })
-}
-
-fn event(builder: &mut BatchBuilder, time: Timestamp, random: &mut Random) {
-    let (a, b) = (random.skewed(60_000), random.skewed(250));
-    let source = format!("10.{}.{}.{}", a / 6_500, a / 250 % 26, a % 250);
-    let destination = format!("203.0.113.{b}");
-    let host = format!("srv-{:03}", random.skewed(300));
-    let user = format!("user{}", random.skewed(8_000));
-    let port = 1_024 + i64::try_from(random.next(60_000)).unwrap_or(0);
-    let kind = random.next(100);
-    let (dataset, action, message) = match kind {
-        0..38 => {
-            let action = if random.next(5) == 0 { "deny" } else { "built" };
-            let text = format!(
-                "%ASA-6-302013: {action} outbound TCP connection {port}{a} for \
-                outside:{destination}/443 to inside:{source}/{port}"
-            );
-            ("cisco.asa", action, text)
-        }
-        38..62 => {
-            let text = format!(
-                "{source} - {user} \"GET /app/{b}/item?id={a} HTTP/1.1\" 200 {port} \
-                \"-\" \"Mozilla/5.0 (X11; Linux x86_64)\""
-            );
-            ("web.access", "get", text)
-        }
-        62..76 => {
-            let text = format!("Failed password for {user} from {source} port {port} ssh2");
-            ("linux.auth", "ssh_login", text)
-        }
-        76..90 => ("windows.sysmon", "process_creation", "Process Create".to_owned()),
-        _ => ("dns.query", "query", format!("client {source}: query: host{a}.example.com IN A")),
-    };
-    let mut event = builder.event(time, time);
-    event
-        .original(format!("<134>1 - {host} - - - {message}").as_bytes())
-        .put(field::MESSAGE, message.as_str())
-        .put(field::EVENT_DATASET, dataset)
-        .put(field::EVENT_ACTION, action)
-        .put(field::EVENT_OUTCOME, if action == "deny" { "failure" } else { "success" })
-        .put(field::EVENT_CATEGORY, "network")
-        .put(field::HOST_NAME, host.as_str())
-        .put(field::USER_NAME, user.as_str())
-        .put(field::SOURCE_IP, source.as_str())
-        .put(field::SOURCE_PORT, port)
-        .put(field::DESTINATION_IP, destination.as_str())
-        .put(field::DESTINATION_PORT, 443_i64)
-        .put(field::LOG_SYSLOG_PRIORITY, 134_i64)
-        .put(field::LOG_SYSLOG_SEVERITY_CODE, 6_i64)
-        .put(field::KENG_SENDER_IP, "192.0.2.9")
-        .put(field::KENG_SENDER_TRANSPORT, "udp");
-    if dataset == "windows.sysmon" {
-        let encoded = if random.next(500) == 0 { "-enc " } else { "" };
-        let line = format!("C:\\Windows\\System32\\tool{b}.exe {encoded}/c {a}");
-        event
-            .put(field::PROCESS_COMMAND_LINE, line.as_str())
-            .put(field::PROCESS_NAME, format!("tool{b}.exe").as_str())
-            .put(field::PROCESS_PID, port)
-            .put_named("winlog.event_data.IntegrityLevel", "High");
-    }
-    event.finish();
 }
