@@ -6,6 +6,7 @@
 //! above it and is tagged `truncated`; nothing here fails.
 
 mod copy;
+mod order;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use crate::id::EventId;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::value::Value;
+use order::Order;
 
 const UNSEEN: u16 = u16::MAX;
 
@@ -95,7 +97,15 @@ impl BatchBuilder {
     pub fn event(&mut self, time: Timestamp, ingested: Timestamp) -> EventBuilder<'_> {
         let start = self.batch.heads.last().map_or(0, |head| head.entries_end as usize);
         self.batch.entries.truncate(start);
-        EventBuilder { builder: self, start, time, ingested, id: None, truncated: false }
+        EventBuilder {
+            builder: self,
+            start,
+            time,
+            ingested,
+            id: None,
+            truncated: false,
+            present: 0,
+        }
     }
 
     /// Sorts the dictionary and gives out the batch.
@@ -127,11 +137,11 @@ impl BatchBuilder {
         for entry in &mut self.batch.entries {
             entry.field = rank.get(usize::from(entry.field)).copied().unwrap_or(u16::MAX);
         }
+        let mut order = Order::default();
         let mut start = 0;
         for head in &self.batch.heads {
             let end = head.entries_end as usize;
-            // Stable: the values of one field keep their order.
-            self.batch.entries.get_mut(start..end).unwrap_or_default().sort_by_key(|e| e.field);
+            order.sort(self.batch.entries.get_mut(start..end).unwrap_or_default());
             start = end;
         }
     }
@@ -188,6 +198,7 @@ impl BatchBuilder {
     fn store(&mut self, local: u16, value: Value<'_>) -> Option<Entry> {
         let kind = self.kinds.get(usize::from(local)).copied().unwrap_or(Kind::Dynamic);
         match coerce(kind, value) {
+            Stored::Text(std::borrow::Cow::Borrowed(text)) => self.store_text(local, text),
             Stored::Text(text) => self.store_text(local, &text),
             Stored::I64(number) => Some(Entry::wide(local, Tag::I64, number.cast_unsigned())),
             Stored::F64(number) => Some(Entry::wide(local, Tag::F64, number.to_bits())),
@@ -268,6 +279,8 @@ pub struct EventBuilder<'a> {
     ingested: Timestamp,
     id: Option<EventId>,
     truncated: bool,
+    /// One bit for every 64th field: what is not in it has no value yet.
+    present: u64,
 }
 
 impl EventBuilder<'_> {
@@ -330,7 +343,9 @@ impl EventBuilder<'_> {
     #[must_use]
     pub fn has(&self, field: Field) -> bool {
         let local = self.builder.by_field.get(field.index()).copied().unwrap_or(UNSEEN);
-        local != UNSEEN && self.entries().iter().any(|entry| entry.field == local)
+        local != UNSEEN
+            && self.present & bit(local) != 0
+            && self.entries().iter().any(|entry| entry.field == local)
     }
 
     /// The first value of a catalogue field put so far.
@@ -399,7 +414,10 @@ impl EventBuilder<'_> {
 
     fn push(&mut self, entry: Option<Entry>) {
         match entry {
-            Some(entry) => self.builder.batch.entries.push(entry),
+            Some(entry) => {
+                self.present |= bit(entry.field);
+                self.builder.batch.entries.push(entry);
+            }
             None => self.truncated = true,
         }
     }
@@ -407,6 +425,7 @@ impl EventBuilder<'_> {
     fn has_value(&self, field: Field, wanted: &str) -> bool {
         let local = self.builder.by_field.get(field.index()).copied().unwrap_or(UNSEEN);
         local != UNSEEN
+            && self.present & bit(local) != 0
             && self.entries().iter().any(|entry| {
                 entry.field == local
                     && entry.tag == Tag::Str
@@ -430,18 +449,26 @@ impl EventBuilder<'_> {
                     self.truncated = true;
                     return;
                 }
-                self.builder.batch.entries.push(Entry { field: local, ..entry });
+                self.push(Some(Entry { field: local, ..entry }));
             }
         }
     }
 
     fn repeats(&self, local: u16, wanted: Entry) -> bool {
+        if self.present & bit(local) == 0 {
+            return false;
+        }
         let batch = &self.builder.batch;
         let value = batch.entry_value(wanted);
         self.entries()
             .iter()
             .any(|entry| entry.field == local && batch.entry_value(*entry) == value)
     }
+}
+
+/// A field's bit in [`EventBuilder::present`].
+fn bit(local: u16) -> u64 {
+    1 << (local % 64)
 }
 
 fn target(related: Related) -> Field {
