@@ -23,8 +23,10 @@ use crate::{BusMetrics, Epoch, Error, Group, Now, Topic};
 /// Version of the layout, kept in the log.
 const FORMAT: u32 = 1;
 
-/// Threads that write segments out and keep their tables in order.
-const WORKERS: usize = 2;
+/// Threads that write segments out and keep their tables in order. Of several, fjall's first one puts
+/// a compaction back into the queue again and again for as long as the others are busy: it took a
+/// whole core of two while events poured in.
+const WORKERS: usize = 1;
 
 /// Blocks in memory. Readers follow the writer and are served from what is not yet written out;
 /// only one that lags reads tables, once.
