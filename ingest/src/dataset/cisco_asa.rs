@@ -26,7 +26,7 @@ mod table;
 use keng_event::{Dataset, EventBuilder, LogSource, field};
 
 use super::meaning::Meaning;
-use super::phrase::{self, Captures};
+use super::phrase::Captures;
 use super::{Defect, TextParser, endpoint as sides, network};
 use crate::parse::TextRecord;
 use endpoint::Endpoint;
@@ -112,7 +112,7 @@ fn parse(record: &TextRecord<'_>, event: &mut EventBuilder<'_>) -> Option<Defect
     let mut known = false;
     for message in layouts {
         known = true;
-        if let Some(found) = phrase::captures(message.layout, rest) {
+        if let Some(found) = message.layout.captures(rest) {
             put(&found, &message.meaning, event);
             return None;
         }
@@ -209,6 +209,8 @@ fn duration(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::phrase::{self, Phrase};
+    use table::Message;
 
     #[test]
     fn the_table_is_sound() {
@@ -216,8 +218,8 @@ mod tests {
             assert!(pair[0].id <= pair[1].id, "{} stands after {}", pair[1].id, pair[0].id);
         }
         for message in MESSAGES {
-            let row = phrase::says(message.layout, message.meaning);
-            phrase::tests::check(&[row]);
+            let Message { layout, meaning, .. } = *message;
+            phrase::tests::check(&[Phrase { layout, meaning }]);
             if message.meaning.action != table::ACCESS_LIST {
                 message.meaning.check();
             }

@@ -274,10 +274,7 @@ fn parse(record: &TextRecord<'_>, event: &mut EventBuilder<'_>) -> Option<Defect
 
 /// As [`phrase::speak`], but addresses may have a port in brackets behind them.
 fn speak(text: &str, event: &mut EventBuilder<'_>) -> bool {
-    let found = PHRASES.iter().find_map(|phrase| {
-        phrase::captures(phrase.layout, text).map(|found| (phrase.meaning, found))
-    });
-    let Some((meaning, found)) = found else { return false };
+    let Some((meaning, found)) = phrase::find(PHRASES, text) else { return false };
     meaning.put(event);
     for (name, text) in found.iter() {
         match (name, text.trim()) {

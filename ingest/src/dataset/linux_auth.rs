@@ -27,6 +27,7 @@ mod sshd;
 use keng_event::dataset::{Alias, Guard};
 use keng_event::{Dataset, EventBuilder, LogSource, field};
 
+use super::phrase::Layout;
 use super::{Defect, TextParser};
 use crate::parse::TextRecord;
 
@@ -102,9 +103,11 @@ fn program(appname: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, name)| name)
 }
 
+const REPEATED: Layout = Layout::of("message repeated {n} times: [ {text..}]");
+
 /// What `message repeated 5 times: [ … ]` repeats.
 fn unfold<'t>(text: &'t str, event: &mut EventBuilder<'_>) -> &'t str {
-    let found = super::phrase::captures("message repeated {n} times: [ {text..}]", text);
+    let found = REPEATED.captures(text);
     let Some((times, inner)) =
         found.and_then(|found| Some((found.get("n")?.parse::<u32>().ok()?, found.get("text")?)))
     else {

@@ -7,6 +7,7 @@
 //! word.
 
 use keng_event::EventBuilder;
+use memchr::memmem;
 
 use super::endpoint::{DESTINATION, SOURCE, address};
 use super::meaning::Meaning;
@@ -18,16 +19,49 @@ pub(super) const NAMES_MAX: usize = 12;
 /// text full of spaces must not cost more.
 const ENDS_TRIED_MAX: usize = 8;
 
+/// A layout, divided once: most do not fit, and are found out by what stands before the first name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    head: &'static str,
+    /// From the first name on.
+    names: &'static str,
+}
+
+impl Layout {
+    pub(super) const fn of(layout: &'static str) -> Self {
+        let (head, names) = layout.split_at(before_name(layout));
+        Self { head, names }
+    }
+
+    /// The named parts of `text`, if it is laid out so.
+    pub(super) fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
+        let text = text.strip_prefix(self.head)?;
+        let mut found = Captures { parts: [("", ""); NAMES_MAX], count: 0 };
+        fits(self.names, text, &mut found).then_some(found)
+    }
+}
+
+/// How many bytes stand before the first name.
+const fn before_name(layout: &str) -> usize {
+    let (mut bytes, mut count) = (layout.as_bytes(), 0);
+    while let [byte, rest @ ..] = bytes
+        && *byte != b'{'
+    {
+        (bytes, count) = (rest, count + 1);
+    }
+    count
+}
+
 /// A layout and what a message of that layout means.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Phrase {
-    pub(super) layout: &'static str,
+    pub(super) layout: Layout,
     pub(super) meaning: Meaning,
 }
 
 /// A row of a table of phrases.
 pub(super) const fn says(layout: &'static str, meaning: Meaning) -> Phrase {
-    Phrase { layout, meaning }
+    Phrase { layout: Layout::of(layout), meaning }
 }
 
 /// The parts of a message that its layout names.
@@ -56,47 +90,55 @@ impl<'t> Captures<'t> {
     }
 }
 
-/// The named parts of `text`, if it is laid out as `layout` says.
-pub(super) fn captures<'t>(layout: &'static str, text: &'t str) -> Option<Captures<'t>> {
-    fits(layout, text, Captures { parts: [("", ""); NAMES_MAX], count: 0 })
-}
-
-fn fits<'t>(layout: &'static str, text: &'t str, found: Captures<'t>) -> Option<Captures<'t>> {
-    let (literal, names) = layout.split_once('{').map_or((layout, None), |(a, b)| (a, Some(b)));
-    let rest = text.strip_prefix(literal)?;
-    let Some(names) = names else { return rest.is_empty().then_some(found) };
-    let (name, after) = names.split_once('}')?;
-    let (next, last) = after.split_once('{').map_or((after, true), |(next, _)| (next, false));
+/// Whether `text` is laid out as `layout`, which begins with a name or is empty; the parts go
+/// into `found`.
+fn fits<'t>(layout: &'static str, text: &'t str, found: &mut Captures<'t>) -> bool {
+    let Some((name, after)) = layout.strip_prefix('{').and_then(|names| names.split_once('}'))
+    else {
+        return text.is_empty();
+    };
+    let (next, layout) = after.split_at_checked(before_name(after)).unwrap_or((after, ""));
     let (name, longest) = name.strip_suffix("..").map_or((name, false), |name| (name, true));
-    let with = |end: usize| {
-        let (part, rest) = rest.split_at_checked(end)?;
-        let mut found = found;
+    let before = found.count;
+    let mut with = |end: usize| {
+        let Some((part, rest)) = text.split_at_checked(end) else { return false };
+        found.count = before;
         if name != "_" {
             found.push(name, part);
         }
-        fits(after, rest, found)
+        rest.strip_prefix(next).is_some_and(|rest| fits(layout, rest, found))
     };
-    match (next, last) {
-        ("", _) => with(rest.len()),
-        (_, true) => with(rest.len().checked_sub(next.len())?),
-        _ if longest => {
-            rest.rmatch_indices(next).take(ENDS_TRIED_MAX).find_map(|(end, _)| with(end))
-        }
-        _ => with(rest.find(next)?),
+    match (next, layout) {
+        ("", _) => with(text.len()),
+        (_, "") => text.len().checked_sub(next.len()).is_some_and(with),
+        _ if longest => last_ends(text, next).any(with),
+        _ => memmem::find(text.as_bytes(), next.as_bytes()).is_some_and(with),
     }
+}
+
+/// Where `next` stands in `text`, the last first.
+fn last_ends(text: &str, next: &str) -> impl Iterator<Item = usize> {
+    let (mut before, next) = (text.as_bytes(), next.as_bytes());
+    let ends = std::iter::from_fn(move || {
+        let end = memmem::rfind(before, next)?;
+        before = before.get(..end)?;
+        Some(end)
+    });
+    ends.take(ENDS_TRIED_MAX)
 }
 
 /// Finds the first phrase that `text` is laid out as, and puts its meaning and its named parts:
 /// `source` and `destination` as address or host name, every other name as the field so called.
 pub(super) fn speak(table: &[Phrase], text: &str, event: &mut EventBuilder<'_>) -> bool {
-    for phrase in table {
-        if let Some(found) = captures(phrase.layout, text) {
-            phrase.meaning.put(event);
-            put(&found, event);
-            return true;
-        }
-    }
-    false
+    let Some((meaning, found)) = find(table, text) else { return false };
+    meaning.put(event);
+    put(&found, event);
+    true
+}
+
+/// The first phrase that `text` is laid out as: its meaning and its named parts.
+pub(super) fn find<'t>(table: &[Phrase], text: &'t str) -> Option<(Meaning, Captures<'t>)> {
+    table.iter().find_map(|phrase| Some((phrase.meaning, phrase.layout.captures(text)?)))
 }
 
 /// Puts the named parts, as [`speak`] does.
@@ -122,7 +164,8 @@ pub(super) mod tests {
 
     /// What every table must hold to.
     pub(in crate::dataset) fn check(table: &[Phrase]) {
-        for Phrase { layout, .. } in table {
+        for Phrase { layout: Layout { head, names }, .. } in table {
+            let layout = &format!("{head}{names}");
             assert!(layout.matches('{').count() <= NAMES_MAX, "{layout}");
             assert_eq!(layout.matches('{').count(), layout.matches('}').count(), "{layout}");
             assert!(layout.matches("..}").count() <= 1, "{layout}: at most one longest name");
@@ -134,7 +177,7 @@ pub(super) mod tests {
         layout: &'static str,
         text: &'static str,
     ) -> Option<Vec<(&'static str, &'static str)>> {
-        captures(layout, text).map(|found| found.iter().collect())
+        Layout::of(layout).captures(text).map(|found| found.iter().collect())
     }
 
     #[test]
@@ -164,7 +207,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn any_text_is_bounded_work(text in "[ab{} ]{0,400}") {
-            let found = captures("a {x} b {y..} a {z}", &text);
+            let found = Layout::of("a {x} b {y..} a {z}").captures(&text);
             prop_assert!(found.is_none_or(|found| found.count == 3));
         }
     }

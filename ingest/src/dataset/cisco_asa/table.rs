@@ -5,17 +5,18 @@
 
 use crate::dataset::meaning::Meaning;
 use crate::dataset::network::{ALLOWED, DENIED};
+use crate::dataset::phrase::Layout;
 
 /// One layout of one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message {
     pub(super) id: &'static str,
-    pub(super) layout: &'static str,
+    pub(super) layout: Layout,
     pub(super) meaning: Meaning,
 }
 
 const fn on(id: &'static str, layout: &'static str, meaning: Meaning) -> Message {
-    Message { id, layout, meaning }
+    Message { id, layout: Layout::of(layout), meaning }
 }
 
 /// The action of meanings that the message's own verdict replaces.

@@ -3,7 +3,7 @@
 use keng_event::{EventBuilder, field};
 
 use crate::dataset::meaning::Meaning;
-use crate::dataset::phrase;
+use crate::dataset::phrase::Layout;
 
 pub(super) const PROGRAMS: &[&str] =
     &["cron", "CRON", "crond", "CROND", "crontab", "/usr/sbin/cron", "anacron", "atd"];
@@ -17,8 +17,10 @@ const LOADED: Meaning = Meaning::new("crontab-loaded", &["configuration"], &["in
 const DENIED: Meaning = Meaning::new("crontab-denied", &["configuration"], &["access"]).failure();
 const OTHER: Meaning = Meaning::new("", &["process"], &["info"]);
 
+const ENTRY: Layout = Layout::of("({user}) {action} ({detail..})");
+
 pub(super) fn read(text: &str, event: &mut EventBuilder<'_>) -> bool {
-    let Some(found) = phrase::captures("({user}) {action} ({detail..})", text) else {
+    let Some(found) = ENTRY.captures(text) else {
         return false;
     };
     let detail = found.get("detail").unwrap_or_default();

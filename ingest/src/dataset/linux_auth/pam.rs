@@ -6,7 +6,7 @@ use keng_event::{EventBuilder, field};
 use crate::dataset::endpoint::SOURCE;
 use crate::dataset::meaning::Meaning;
 use crate::dataset::pairs::pairs;
-use crate::dataset::phrase::{self, Captures, Phrase, says};
+use crate::dataset::phrase::{self, Captures, Layout, Phrase, says};
 
 const REFUSED: Meaning = Meaning::new("pam-authenticate", &["authentication"], &["info"]).failure();
 const GRANTED: Meaning =
@@ -40,6 +40,9 @@ const PHRASES: &[Phrase] = &[
     says("new password not acceptable", PASSWORD_REFUSED),
 ];
 
+const MORE_FAILURES: Layout = Layout::of("{pam.failures} more authentication failure{kv}");
+const SESSION_OPENED: Layout = Layout::of("session opened for user {user} by {by..}");
+
 /// Module, service and message of `pam_unix(sshd:auth): message`.
 pub(super) fn prefix(text: &str) -> Option<(&str, &str, &str)> {
     let rest = text.strip_prefix("pam_")?;
@@ -56,10 +59,10 @@ pub(super) fn read(module: &str, service: &str, text: &str, event: &mut EventBui
         credentials(rest, event);
         return true;
     }
-    if let Some(found) = phrase::captures("{pam.failures} more authentication failure{kv}", text) {
+    if let Some(found) = MORE_FAILURES.captures(text) {
         return more_failures(&found, event);
     }
-    if let Some(found) = phrase::captures("session opened for user {user} by {by..}", text) {
+    if let Some(found) = SESSION_OPENED.captures(text) {
         opened(&found, event);
         return true;
     }

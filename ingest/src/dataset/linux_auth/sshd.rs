@@ -4,7 +4,7 @@
 use keng_event::{EventBuilder, field};
 
 use crate::dataset::meaning::Meaning;
-use crate::dataset::phrase::{self, Phrase, says};
+use crate::dataset::phrase::{self, Layout, Phrase, says};
 
 pub(super) const PROGRAMS: &[&str] = &["sshd", "sshd-session", "sshd-auth", "dropbear"];
 
@@ -168,6 +168,8 @@ const PHRASES: &[Phrase] = &[
     says("PAM service({pam.service}) ignoring max retries; {_}", PAM),
 ];
 
+const MORE_FAILURES: Layout = Layout::of("PAM {pam.failures} more authentication failure{kv}");
+
 pub(super) fn read(text: &str, event: &mut EventBuilder<'_>) -> bool {
     let text = match text.strip_suffix(" [preauth]") {
         Some(text) => {
@@ -183,9 +185,7 @@ pub(super) fn read(text: &str, event: &mut EventBuilder<'_>) -> bool {
         }
         _ => text,
     };
-    if let Some(found) =
-        phrase::captures("PAM {pam.failures} more authentication failure{kv}", text)
-    {
+    if let Some(found) = MORE_FAILURES.captures(text) {
         return super::pam::more_failures(&found, event);
     }
     phrase::speak(PHRASES, text, event)
