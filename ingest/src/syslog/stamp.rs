@@ -45,7 +45,10 @@ pub(super) fn iso(scan: &mut Scan<'_>) -> Option<Stamp> {
     }
     let (hour, minute, second, nanosecond) = time_of_day(&mut ahead)?;
     let offset = offset(&mut ahead).or_else(|| zone_name(&mut ahead));
-    ahead.eat(b':');
+    // Log files of Windows put a comma after it: `2016-09-28 04:30:30, Info CBS …`.
+    if !ahead.eat(b':') {
+        ahead.eat(b',');
+    }
     ends(&ahead)?;
     let civil = civil(Some(year), month, day, (hour, minute, second), nanosecond, offset)?;
     *scan = ahead;
@@ -336,6 +339,8 @@ mod tests {
             "2016-01-08 10:21:48 USG6000E",
             "2016/01/08 10:21:48 host",
             "2016-12-31T23:59:60Z host",
+            "2016-09-28 04:30:30, Info CBS",
+            "2016-09-28 04:30:30,125 INFO started",
             "Feb 18 16:01:59",
         ];
         let lines: Vec<_> =
@@ -354,7 +359,7 @@ mod tests {
             "Oct 11 24:14:15 host",
             "Oct 11 22:14:15x host",
             "Octopus 11 22:14:15",
-            "2016-09-28 04:30:30, Info CBS",
+            "2016-09-28 04:30:30,Info CBS",
             "2016-13-28 04:30:30 host",
             "20160-09-28 04:30:30 host",
             "1 2003-10-11T22:14:15.003Z",
