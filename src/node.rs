@@ -269,10 +269,11 @@ impl Parts {
     }
 
     async fn start_ingest(&self) -> anyhow::Result<Ingest> {
-        let Ground { settings, registry, clock, .. } = &self.ground;
+        let Ground { settings, place, registry, clock } = &self.ground;
         let codec = self.road.codec;
+        let sources_file = Some(place.data.join("sources.json"));
         let ingest = keng_ingest::start(
-            settings.ingest(),
+            keng_ingest::Config { sources_file, ..settings.ingest() },
             Arc::clone(&self.road.bus),
             Arc::new(move |batch: &Batch| codec.encode(batch)),
             Arc::clone(clock),

@@ -25,6 +25,12 @@ pub(crate) struct Receipt {
     /// Whether a request with this `Idempotency-Key` was appended before; then nothing was
     /// appended now.
     duplicate: bool,
+    /// Records among them that are no JSON objects and were kept raw; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    malformed: Option<usize>,
+    /// Line of the body, or place in the array, of the first of them, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_malformed: Option<usize>,
 }
 
 pub(crate) async fn submit(
@@ -43,7 +49,10 @@ pub(crate) async fn submit(
     let body = bytes(request, &(), INTAKE_BODY_BYTES_MAX).await?;
     let submission = Submission { body, content, encoding, sender, idempotency_key };
     let receipt = intake.submit(submission).await?;
-    Ok(Json(Receipt { accepted: receipt.accepted, duplicate: receipt.duplicate }))
+    let keng_ingest::Receipt { accepted, duplicate, malformed } = receipt;
+    let first_malformed = malformed.map(|malformed| malformed.first);
+    let malformed = malformed.map(|malformed| malformed.records);
+    Ok(Json(Receipt { accepted, duplicate, malformed, first_malformed }))
 }
 
 fn sender(peer: Option<Peer>) -> Sender {
@@ -101,6 +110,7 @@ impl From<Refused> for Problem {
             Refused::Encoding { .. } | Refused::InvalidKey { .. } => {
                 Self::new(Code::Malformed, message)
             }
+            Refused::KeyReused => Self::new(Code::Invalid, message),
             Refused::Busy { retry_after, .. } => {
                 Self::new(Code::Busy, message).retry_after(retry_after.as_secs().max(1))
             }
@@ -130,6 +140,7 @@ mod tests {
             .hint("nothing of the body was taken; put the record right and send it again");
         assert_eq!(Problem::from(malformed), expected);
         assert_eq!(Problem::from(Refused::TooLarge { bytes_max: 1 }).code.status().as_u16(), 413);
+        assert_eq!(Problem::from(Refused::KeyReused).code.status().as_u16(), 422);
         assert_eq!(Problem::from(Refused::Unavailable).code.status().as_u16(), 503);
     }
 }

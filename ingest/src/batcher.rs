@@ -86,9 +86,8 @@ impl Batcher {
     pub(crate) fn fill(&self, shard: usize, input: Input) -> Option<Filling<'_>> {
         let shard = self.shards.get(shard)?;
         let open = shard.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let started = self.clock.elapsed();
-        let tally = Tally { format: "flow", events: 0, started };
-        Some(Filling { batcher: self, shard, open, input, tally })
+        let tally = Tally::new(self.clock.elapsed());
+        Some(Filling { batcher: self, shard, open, input, tally, granted: None })
     }
 
     /// Closes each batch when its first event has waited for [`BATCH_AGE`]; returns when `stop`
@@ -166,28 +165,40 @@ pub(crate) struct Filling<'a> {
     open: MutexGuard<'a, Open>,
     input: Input,
     tally: Tally,
+    /// What this turn may put in, less what its batches hold already.
+    granted: Option<OwnedSemaphorePermit>,
 }
 
-/// What was parsed in this turn, for the metrics.
+/// What was put in and not booked yet: metrics and permits are touched once for many records.
 struct Tally {
-    format: &'static str,
+    /// What the last records were read as, and how many of them there are.
+    outcome: Outcome,
+    alike: u64,
     events: u64,
+    bytes: u64,
+    /// What the records are reckoned to take.
+    cost: usize,
     started: Duration,
+}
+
+impl Tally {
+    fn new(started: Duration) -> Self {
+        let outcome = Outcome { format: "flow", failure: None };
+        Self { outcome, alike: 0, events: 0, bytes: 0, cost: 0, started }
+    }
 }
 
 impl Filling<'_> {
     /// Parses a record into the batch.
     pub(crate) fn record(&mut self, received: &Received<'_>, truncated: bool) {
         let index = self.open.builder.len();
-        let Outcome { format, failure } =
-            parse::record_part(received, truncated, &mut self.open.builder);
-        if let Some(reason) = failure {
+        let outcome = parse::record_part(received, truncated, &mut self.open.builder);
+        if outcome.failure.is_some() {
             self.open.failed.push(index);
-            self.batcher.metrics.parse_failed(format, reason, 1);
         }
-        if format != self.tally.format {
-            self.flush_tally();
-            self.tally.format = format;
+        if outcome != self.tally.outcome {
+            self.book_outcome();
+            self.tally.outcome = outcome;
         }
         self.added(1, received.raw.len());
     }
@@ -212,21 +223,38 @@ impl Filling<'_> {
     }
 
     fn added(&mut self, events: u64, bytes: usize) {
+        self.tally.alike += events;
         self.tally.events += events;
-        self.open.counts.add(self.input, events);
-        self.batcher.metrics.received(self.input, events, bytes as u64);
+        self.tally.bytes += bytes as u64;
+        self.tally.cost += bytes + EVENT_OVERHEAD_BYTES;
         let builder = &self.open.builder;
         if builder.bytes() >= BATCH_BYTES || builder.len() >= BATCH_EVENTS {
+            self.book();
             self.batcher.close(&mut self.open);
         }
     }
 
-    /// The bytes of a stream that were granted for the record that comes next; before it, since
-    /// with it the batch may be closed.
-    pub(crate) fn hold(&mut self, permit: OwnedSemaphorePermit) {
+    /// The bytes of a stream that were granted for the records of this turn. Each takes its part
+    /// along into its batch; what is left at the end is free again.
+    pub(crate) fn grant(&mut self, permit: OwnedSemaphorePermit) {
+        self.granted = Some(permit);
+    }
+
+    /// Books what was put into the open batch.
+    fn book(&mut self) {
+        let events = std::mem::take(&mut self.tally.events);
+        let bytes = std::mem::take(&mut self.tally.bytes);
+        let cost = std::mem::take(&mut self.tally.cost);
+        if events == 0 {
+            return;
+        }
+        self.open.counts.add(self.input, events);
+        self.batcher.metrics.received(self.input, events, bytes);
+        let Some(granted) = &mut self.granted else { return };
+        let Some(share) = granted.split(cost.min(granted.num_permits())) else { return };
         match &mut self.open.permit {
-            Some(held) => held.merge(permit),
-            none => *none = Some(permit),
+            Some(held) => held.merge(share),
+            none => *none = Some(share),
         }
     }
 
@@ -238,20 +266,24 @@ impl Filling<'_> {
         }
     }
 
-    fn flush_tally(&mut self) {
-        let Tally { format, events, .. } = self.tally;
+    fn book_outcome(&mut self) {
+        let events = std::mem::take(&mut self.tally.alike);
+        let Outcome { format, failure } = self.tally.outcome;
         if events > 0 {
             self.batcher.metrics.parsed(format, events);
-            self.tally.events = 0;
+        }
+        if let Some(reason) = failure {
+            self.batcher.metrics.parse_failed(format, reason, events);
         }
     }
 }
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
-        self.flush_tally();
+        self.book();
+        self.book_outcome();
         let took = self.batcher.clock.elapsed().saturating_sub(self.tally.started);
-        self.batcher.metrics.parse_took(self.tally.format, took);
+        self.batcher.metrics.parse_took(self.tally.outcome.format, took);
         self.shard.filled.notify_one();
     }
 }

@@ -5,10 +5,15 @@
 //! always finds room. (Dynamic thresholds with factor 1: Choudhury and Hahne, IEEE/ACM
 //! Transactions on Networking 6(2), 1998.) Streams need no such rule for what is complete: that
 //! waits in line. What is not complete yet cannot wait for room, as all that have begun might
-//! wait for each other; it has an account of this kind, by way of [`Share`].
+//! wait for each other; it has an account of this kind, by way of [`Share`]. Connections are
+//! counted alike.
+//!
+//! A sender is an IPv4 address, or the /64 of an IPv6 address: whoever has one such address has
+//! all of them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::metrics::Dropped;
@@ -26,6 +31,14 @@ struct State {
     by_sender: HashMap<IpAddr, usize>,
 }
 
+/// Whose account an address belongs to.
+fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 impl Budget {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, state: Mutex::default() }
@@ -41,12 +54,14 @@ impl Budget {
         if bytes > free {
             return Err(Dropped::BufferFull);
         }
-        let held = state.by_sender.get(&sender).copied().unwrap_or(0);
-        if held + bytes > free {
-            return Err(Dropped::SenderShare);
+        match state.by_sender.entry(holder(sender)) {
+            Entry::Occupied(held) if *held.get() + bytes > free => {
+                return Err(Dropped::SenderShare);
+            }
+            Entry::Occupied(mut held) => *held.get_mut() += bytes,
+            Entry::Vacant(none) => drop(none.insert(bytes)),
         }
         state.bytes += bytes;
-        state.by_sender.insert(sender, held + bytes);
         Ok(())
     }
 
@@ -54,7 +69,7 @@ impl Budget {
     pub(crate) fn add(&self, sender: IpAddr, bytes: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.bytes += bytes;
-        *state.by_sender.entry(sender).or_default() += bytes;
+        *state.by_sender.entry(holder(sender)).or_default() += bytes;
     }
 
     /// Gives back what was booked.
@@ -62,11 +77,11 @@ impl Budget {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (sender, bytes) in held {
             state.bytes = state.bytes.saturating_sub(*bytes);
-            let left = state.by_sender.get(sender).copied().unwrap_or(0).saturating_sub(*bytes);
-            if left == 0 {
-                state.by_sender.remove(sender);
-            } else {
-                state.by_sender.insert(*sender, left);
+            if let Entry::Occupied(mut held) = state.by_sender.entry(holder(*sender)) {
+                *held.get_mut() = held.get().saturating_sub(*bytes);
+                if *held.get() == 0 {
+                    held.remove();
+                }
             }
         }
     }
@@ -102,6 +117,11 @@ impl Share {
         }
         self.bytes = bytes;
         true
+    }
+
+    /// How full the whole account is, 0 to 1.
+    pub(crate) fn budget_fill(&self) -> f64 {
+        self.budget.fill()
     }
 }
 
@@ -143,6 +163,19 @@ mod tests {
         budget.give_back(&[(NOISY, 50)]);
         assert!(budget.fill() < 0.01);
         assert!(budget.state.lock().unwrap().by_sender.is_empty());
+    }
+
+    #[test]
+    fn whoever_has_one_address_of_a_network_has_all() {
+        let budget = Budget::new(90);
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(budget.take(of("2001:db8:0:1::1"), 40), Ok(()));
+        assert_eq!(budget.take(of("2001:db8:0:1:ffff::2"), 20), Err(Dropped::SenderShare));
+        assert_eq!(budget.take(of("2001:db8:0:2::1"), 20), Ok(()));
+        assert_eq!(budget.take(of("192.0.2.1"), 10), Ok(()));
+        assert_eq!(budget.take(of("::ffff:192.0.2.1"), 20), Err(Dropped::SenderShare));
+        budget.give_back(&[(of("2001:db8:0:1::3"), 40)]);
+        assert_eq!(budget.take(of("2001:db8:0:1::4"), 25), Ok(()));
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub struct Config {
     /// `[[source]]`, which stands beside `[ingest]` in the file: what is known about senders.
     #[serde(skip)]
     pub source: Vec<SourceConfig>,
+    /// Where it is kept over a restart who was seen when; `None`: not at all.
+    #[serde(skip)]
+    pub sources_file: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -42,6 +45,7 @@ impl Default for Config {
             time_zone: "UTC".to_owned(),
             buffer: ByteSize::mebibytes(64),
             source: Vec::new(),
+            sources_file: None,
         }
     }
 }
@@ -123,7 +127,8 @@ pub struct SyslogConfig {
     /// The kernel's buffer for UDP. More is asked for than most systems grant by default;
     /// `keng doctor` says what was granted.
     pub receive_buffer: ByteSize,
-    /// Most connections at once; further ones are closed at once and counted.
+    /// Most connections at once; further ones are closed at once and counted. One address has at
+    /// most as many as are free.
     pub connections_max: usize,
     /// A connection that is silent for so long is closed. Senders reconnect by themselves.
     pub idle_timeout: Span,

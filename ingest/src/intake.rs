@@ -1,8 +1,9 @@
 //! Bodies that arrive over HTTP: unpacked, split, checked as a whole, appended, and only then
 //! acknowledged.
 //!
-//! A body is taken whole or refused whole: one bad line refuses all, and says which. A body with
-//! an `Idempotency-Key` is appended once: the key travels in the last batch of the body, which is
+//! A body is taken whole or refused whole. A line that is no JSON object does not refuse it: a
+//! sender that repeats for ever what is refused would be stuck. Such a line is kept raw, tagged and
+//! counted, and the receipt says so. A body with an `Idempotency-Key` is appended once: the key travels in the last batch of the body, which is
 //! published after all others are durable, so that a crash can part neither the key from the
 //! events nor the events from each other without the sender's repeat being taken again.
 //!
@@ -11,6 +12,7 @@
 mod body;
 mod keys;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +27,7 @@ use crate::Config;
 use crate::batcher::{Batcher, EVENT_OVERHEAD_BYTES};
 use crate::metrics::{Counts, Dropped, Input};
 use crate::parse::{self, Format, Outcome, Received, Sender};
-use keys::{Claim, Keys};
+use keys::{Claim, Fingerprint, Keys};
 
 /// A body's batch is closed at this size: as large as fits a record of the bus with room to
 /// spare, so that most bodies are one record.
@@ -85,6 +87,22 @@ pub struct Receipt {
     pub accepted: usize,
     /// Whether a request with this key was appended before; then nothing was appended now.
     pub duplicate: bool,
+    /// The events among them that should have been JSON objects and are kept raw.
+    pub malformed: Option<Malformed>,
+}
+
+/// Records of a body that are no JSON objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// How many; at least 1.
+    pub records: usize,
+    /// Line of the body, or place in the array, of the first, from 1.
+    pub first: usize,
+}
+
+impl Receipt {
+    /// Of a request that was appended before.
+    const DUPLICATE: Self = Self { accepted: 0, duplicate: true, malformed: None };
 }
 
 /// Why a request was refused. Nothing of it was appended, unless it says so.
@@ -120,10 +138,10 @@ pub enum Refused {
         /// What is wrong with it.
         reason: String,
     },
-    /// A record is not what the body was said to hold.
+    /// The body is not the array that it was said to be.
     #[error("record {line}: {reason}")]
     Malformed {
-        /// Line of the body, or place in the array, from 1.
+        /// Place in the array, from 1.
         line: usize,
         /// What is wrong and what is expected.
         reason: String,
@@ -134,6 +152,9 @@ pub enum Refused {
         /// The limit.
         bytes_max: usize,
     },
+    /// Another body was appended under this key.
+    #[error("this idempotency key came with another body before: give each body its own key")]
+    KeyReused,
     /// There is no room at the moment, or a request with this key is being dealt with.
     #[error("{reason}: try again in {} seconds", retry_after.as_secs())]
     Busy {
@@ -157,6 +178,7 @@ impl Refused {
             Self::Encoding { .. } => "encoding",
             Self::Malformed { .. } => "malformed",
             Self::InvalidKey { .. } => "invalid_key",
+            Self::KeyReused => "key_reused",
             Self::Busy { .. } => "busy",
             Self::Unavailable => "unavailable",
         }
@@ -193,6 +215,8 @@ struct Parsed {
     bytes: usize,
     outcomes: Vec<(Outcome, u64)>,
     failed: Vec<Vec<usize>>,
+    malformed: Option<Malformed>,
+    fingerprint: Fingerprint,
 }
 
 impl Intake {
@@ -238,7 +262,7 @@ impl Intake {
     /// Takes note of a key that the log holds already; called at the start for its newest
     /// batches.
     pub fn remember(&self, key: &str) {
-        self.inner.keys.remember(key);
+        self.inner.keys.recall(key);
     }
 }
 
@@ -249,7 +273,7 @@ impl Inner {
         }
         let claim = match &submission.idempotency_key {
             Some(key) => match self.keys.claim(key)? {
-                Claim::Done => return Ok(Receipt { accepted: 0, duplicate: true }),
+                Claim::Done(known) => return Arc::clone(&self).repeated(submission, known).await,
                 Claim::Ours(claim) => Some(claim),
             },
             None => None,
@@ -265,17 +289,38 @@ impl Inner {
         let held = parsed.bytes + parsed.events * EVENT_OVERHEAD_BYTES;
         let permit = wait(&self.buffer, held.min(self.buffer_bytes)).await?;
         drop(turn);
-        let accepted = parsed.events;
+        let Parsed { events: accepted, malformed, fingerprint, .. } = parsed;
         self.append(parsed).await?;
         drop(permit);
         if let Some(claim) = claim {
-            claim.done();
+            claim.done(fingerprint);
         }
-        Ok(Receipt { accepted, duplicate: false })
+        Ok(Receipt { accepted, duplicate: false, malformed })
+    }
+
+    /// A request whose key is known: the same body, or a mistake.
+    async fn repeated(
+        self: Arc<Self>,
+        submission: Submission,
+        known: Option<Fingerprint>,
+    ) -> Result<Receipt, Refused> {
+        let Some(known) = known else { return Ok(Receipt::DUPLICATE) };
+        let turn = wait(&self.parsers, 1).await?;
+        let unpacking = Arc::clone(&self);
+        let fingerprint = tokio::task::spawn_blocking(move || {
+            Ok(Fingerprint::of(&unpacking.unpack(&submission)?))
+        });
+        let fingerprint = fingerprint.await.map_err(|_| Refused::Unavailable)??;
+        drop(turn);
+        if fingerprint == known { Ok(Receipt::DUPLICATE) } else { Err(Refused::KeyReused) }
+    }
+
+    fn unpack<'b>(&self, submission: &'b Submission) -> Result<Cow<'b, [u8]>, Refused> {
+        body::unpack(&submission.body, submission.encoding, self.body_bytes_max)
     }
 
     fn parse(&self, submission: &Submission) -> Result<Parsed, Refused> {
-        let body = body::unpack(&submission.body, submission.encoding, self.body_bytes_max)?;
+        let body = self.unpack(submission)?;
         let settings = self.batcher.sources.settings(submission.sender.ip);
         let started = self.batcher.clock.elapsed();
         let (at, sender, zone) = (self.batcher.clock.now(), &submission.sender, &settings.zone);
@@ -293,7 +338,9 @@ impl Inner {
                 body::lines(&body).try_for_each(|(line, raw)| each(line, raw))?;
             }
         }
-        let parsed = making.finish(submission.idempotency_key.as_deref(), body.len());
+        let fingerprint = Fingerprint::of(&body);
+        let key = submission.idempotency_key.as_deref();
+        let parsed = making.finish(key, fingerprint, body.len());
         let took = self.batcher.clock.elapsed().saturating_sub(started);
         if let Some((outcome, _)) = parsed.outcomes.first() {
             self.batcher.metrics.parse_took(outcome.format, took);
@@ -353,6 +400,7 @@ struct Making {
     failed_now: Vec<usize>,
     events: usize,
     outcomes: Vec<(Outcome, u64)>,
+    malformed: Option<Malformed>,
 }
 
 impl Making {
@@ -369,11 +417,11 @@ impl Making {
         if self.builder.bytes() >= BODY_BATCH_BYTES || self.builder.len() >= BODY_BATCH_EVENTS {
             self.close();
         }
-        let outcome = match received.format {
-            Format::Json => parse::json(received, &mut self.builder)
-                .map_err(|error| Refused::Malformed { line, reason: error.to_string() })?,
-            _ => parse::record(received, &mut self.builder),
-        };
+        let outcome = parse::record(received, &mut self.builder);
+        if received.format == Format::Json && outcome == parse::NOT_JSON {
+            let malformed = self.malformed.get_or_insert(Malformed { records: 0, first: line });
+            malformed.records += 1;
+        }
         if outcome.failure.is_some() {
             self.failed_now.push(self.builder.len().saturating_sub(1));
         }
@@ -390,15 +438,15 @@ impl Making {
         self.failed.push(std::mem::take(&mut self.failed_now));
     }
 
-    fn finish(mut self, key: Option<&str>, bytes: usize) -> Parsed {
+    fn finish(mut self, key: Option<&str>, fingerprint: Fingerprint, bytes: usize) -> Parsed {
         if let Some(key) = key {
-            self.builder.set_idempotency_key(key);
+            self.builder.set_idempotency_key(&fingerprint.stored_with(key));
         }
         if !self.builder.is_empty() {
             self.close();
         }
-        let Self { batches, failed, events, outcomes, .. } = self;
-        Parsed { batches, events, bytes, outcomes, failed }
+        let Self { batches, failed, events, outcomes, malformed, .. } = self;
+        Parsed { batches, events, bytes, outcomes, failed, malformed, fingerprint }
     }
 }
 

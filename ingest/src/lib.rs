@@ -30,6 +30,6 @@ mod source;
 
 pub use config::{Config, FlowConfig, HttpConfig, SourceConfig, SyslogConfig, Transport};
 pub use error::Error;
-pub use intake::{ContentEncoding, ContentKind, Intake, Receipt, Refused, Submission};
+pub use intake::{ContentEncoding, ContentKind, Intake, Malformed, Receipt, Refused, Submission};
 pub use run::{Encode, Ingest, LocalAddress, start};
 pub use source::{SOURCES_MAX, SourceState, SourceStatus, Sources};

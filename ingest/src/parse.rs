@@ -6,6 +6,7 @@
 
 mod fields;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -180,6 +181,9 @@ struct Parsed {
     defect: Option<&'static str>,
 }
 
+/// Of a record that should have been a JSON object and is not.
+pub(crate) const NOT_JSON: Outcome = Outcome::kept_raw("json", "malformed_json");
+
 /// Tag of events that should have been JSON and are not.
 const MALFORMED_JSON: &str = "json.malformed";
 
@@ -203,7 +207,7 @@ pub(crate) fn record_part(
     let part = &Part { received: *received, truncated };
     // What lies beyond the limit would not be kept: it is not read either.
     let bytes = received.raw.get(..limits::EVENT_BYTES_MAX).unwrap_or(received.raw);
-    let text = String::from_utf8_lossy(bytes);
+    let text = text_of(bytes);
     let text = syslog::trim(&text);
     let looks_like_json = text.trim_ascii_start().starts_with('{');
     match received.format {
@@ -214,19 +218,15 @@ pub(crate) fn record_part(
     }
 }
 
+/// The standard library's lossy conversion looks at each byte; nearly every record is whole.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Reads a syslog header alone and says how many bytes of message follow it; for measuring.
 #[must_use]
 pub fn header(record: &str) -> usize {
     syslog::read(record).text.len()
-}
-
-/// Appends one event if the record is a JSON object; otherwise `builder` is unchanged.
-///
-/// # Errors
-/// When it is not.
-pub fn json(received: &Received<'_>, builder: &mut BatchBuilder) -> Result<Outcome, JsonError> {
-    let text = String::from_utf8_lossy(received.raw);
-    json_record(&Part { received: *received, truncated: false }, syslog::trim(&text), None, builder)
 }
 
 fn json_or_raw(part: &Part<'_>, text: &str, builder: &mut BatchBuilder) -> Outcome {
@@ -234,7 +234,7 @@ fn json_or_raw(part: &Part<'_>, text: &str, builder: &mut BatchBuilder) -> Outco
         return outcome;
     }
     raw(part, text, Some(MALFORMED_JSON), builder);
-    Outcome::kept_raw("json", "malformed_json")
+    NOT_JSON
 }
 
 fn json_record(

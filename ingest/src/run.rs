@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::appender::Appender;
 use crate::batcher::Batcher;
 use crate::budget::{Budget, ratio};
-use crate::listen::tcp::{StreamListener, Streams};
+use crate::listen::tcp::{FIRST_BYTE_TIMEOUT, StreamListener, Streams};
 use crate::listen::udp::{Decoding, UdpListener};
 use crate::listen::{AllowList, tls};
 use crate::metrics::IngestMetrics;
@@ -28,6 +28,9 @@ pub type Encode = Arc<dyn Fn(&Batch) -> Vec<keng_bus::Record> + Send + Sync>;
 
 /// How often gauges are brought up to date: oftener than Prometheus asks.
 const REFRESH: Duration = Duration::from_secs(2);
+
+/// How often it is stored who was seen when: a crash forgets no more than this.
+const STORE_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a full log is waited for when the node stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -101,7 +104,9 @@ pub async fn start(
         return Err(error);
     }
     let metrics = Arc::new(IngestMetrics::new(registry));
-    let sources = Sources::new(Settings::new(&config)?, Arc::clone(&clock), Arc::clone(&metrics));
+    let settings = Settings::new(&config)?;
+    let file = config.sources_file.clone();
+    let sources = Sources::new(settings, Arc::clone(&clock), Arc::clone(&metrics), file);
     let (closed, queue) = mpsc::unbounded_channel();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let batcher = Batcher::new(processors, closed, clock, Arc::clone(&metrics), sources.clone());
@@ -148,6 +153,7 @@ pub async fn start(
         tasks.clone(),
         &config,
     );
+    tasks.spawn(store_sources(sources.clone(), signals.stop.clone()));
     tasks.spawn(watch(parts, sources.clone()));
     let guard = signals.stop.clone().drop_guard();
     Ok(Ingest {
@@ -178,7 +184,7 @@ impl Ingest {
     /// Stops receiving and waits until everything received is in the log. A log that is full is
     /// waited for some seconds; what it does not take then is counted as dropped.
     pub async fn drain(self) {
-        let Self { signals, guard, threads, tasks, closer, appender, .. } = self;
+        let Self { sources, signals, guard, threads, tasks, closer, appender, .. } = self;
         let Signals { filled, closed, give_up, .. } = signals;
         drop(guard);
         tasks.close();
@@ -197,6 +203,7 @@ impl Ingest {
             give_up.cancel();
             work.await;
         }
+        save(sources).await;
     }
 }
 
@@ -287,11 +294,30 @@ impl Parts {
             allow: AllowList::new(&syslog.allow),
             connections_max: syslog.connections_max,
             idle_timeout: syslog.idle_timeout.duration(),
+            first_byte_timeout: FIRST_BYTE_TIMEOUT,
             tls,
             stop: self.signals.stop.clone(),
             give_up: self.signals.give_up.clone(),
         };
         StreamListener::bind(syslog.listen, streams)
+    }
+}
+
+/// Stores who was seen when, again and again; the last time is when the node stops.
+async fn store_sources(sources: Sources, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(STORE_EVERY) => save(sources.clone()).await,
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn save(sources: Sources) {
+    match tokio::task::spawn_blocking(move || sources.save()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "storing who was seen failed; it is tried again"),
+        Err(error) => tracing::error!(%error, "storing who was seen ended badly"),
     }
 }
 

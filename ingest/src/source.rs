@@ -2,17 +2,20 @@
 //!
 //! A source is the pair of sender (address, or subject of its TLS certificate) and the host that
 //! its records claim. The table is bounded; what exceeds it is folded into one row and counted.
-//! It lives in memory only: after a restart it fills again from what arrives.
+//! Who was seen when outlives a restart ([`stored`]), so that a source which does not come back
+//! is missed; what was counted does not.
 
 mod settings;
+mod stored;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keng_event::{Batch, Clock, EventRef, FieldIndex, Timestamp, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::IngestMetrics;
 pub(crate) use settings::{Settings, SourceSettings};
@@ -23,6 +26,10 @@ pub const SOURCES_MAX: usize = 10_000;
 
 /// Sender and host of the row that takes what exceeds [`SOURCES_MAX`].
 const OTHER: &str = "_other";
+
+/// A source that was not heard for so long is forgotten: it is reported silent until somebody has
+/// had the time to notice, and then makes room.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The time over which a source's rate is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
@@ -42,7 +49,7 @@ pub enum SourceState {
 /// One row of `GET /api/v1/sources`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SourceStatus {
-    /// Stable while the node runs: sender and host.
+    /// Sender and host.
     pub id: String,
     /// What the configuration calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +62,7 @@ pub struct SourceStatus {
     pub dataset: String,
     /// How it last arrived: `udp`, `tcp`, `tls` or `http`.
     pub transport: String,
-    /// When the first event of this run of the node arrived.
+    /// When its first event arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<Timestamp>,
     /// When the last event arrived.
@@ -76,7 +83,8 @@ pub struct SourceStatus {
     pub state: SourceState,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum SenderId {
     Ip(IpAddr),
     Subject(Arc<str>),
@@ -130,6 +138,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     metrics: Arc<IngestMetrics>,
     rows_max: usize,
+    /// Where who was seen when is kept over a restart.
+    file: Option<PathBuf>,
     table: Mutex<Table>,
 }
 
@@ -180,8 +190,11 @@ impl Sources {
         settings: Settings,
         clock: Arc<dyn Clock>,
         metrics: Arc<IngestMetrics>,
+        file: Option<PathBuf>,
     ) -> Self {
-        Self::bounded(settings, clock, metrics, SOURCES_MAX)
+        let sources = Self::bounded(settings, clock, metrics, SOURCES_MAX, file);
+        sources.load();
+        sources
     }
 
     fn bounded(
@@ -189,13 +202,14 @@ impl Sources {
         clock: Arc<dyn Clock>,
         metrics: Arc<IngestMetrics>,
         rows_max: usize,
+        file: Option<PathBuf>,
     ) -> Self {
         for named in settings.named() {
             let seconds = named.silent_after.as_secs_f64();
             metrics.source_silence_threshold.with(&[&named.name]).set(seconds);
         }
         let table = Mutex::default();
-        Self { inner: Arc::new(Inner { settings, clock, metrics, rows_max, table }) }
+        Self { inner: Arc::new(Inner { settings, clock, metrics, rows_max, file, table }) }
     }
 
     /// What the configuration says about a sender.
@@ -203,12 +217,14 @@ impl Sources {
         self.inner.settings.of(ip)
     }
 
-    /// Takes note of the events of a batch; `failed` are the indices of those kept raw.
+    /// Takes note of the events of a batch; `failed` are the indices of those kept raw,
+    /// ascending.
     pub(crate) fn observe(&self, batch: &Batch, failed: &[usize]) {
         let fields = Fields::of(batch);
         let mut table = self.inner.lock();
         let mut current = None;
         let mut run = Run::default();
+        let mut failed = failed.iter().copied().peekable();
         for event in batch.iter() {
             let source = fields.source(event);
             if current.is_some_and(|current| current != source) {
@@ -217,7 +233,7 @@ impl Sources {
             current = Some(source);
             run.events += 1;
             run.bytes += fields.bytes(event);
-            run.parse_failures += u64::from(failed.contains(&event.index()));
+            run.parse_failures += u64::from(failed.next_if_eq(&event.index()).is_some());
             run.last = Some(event);
         }
         self.inner.add(&mut table, &fields, run);
@@ -272,6 +288,7 @@ impl Sources {
 
     /// Brings the gauges up to date; called every few seconds.
     pub(crate) fn refresh(&self) {
+        self.inner.lock().forget(self.inner.clock.now().minus(FORGOTTEN_AFTER));
         let mut counts = HashMap::from([
             (SourceState::Active, 0_u32),
             (SourceState::Silent, 0),
@@ -362,6 +379,17 @@ impl Table {
             self.rows += 1;
         }
         hosts.entry(host.into()).or_insert_with(|| Row::new(now))
+    }
+}
+
+impl Table {
+    /// Drops the sources that were last seen before `oldest`.
+    fn forget(&mut self, oldest: Timestamp) {
+        self.by_sender.retain(|_, hosts| {
+            hosts.retain(|_, row| row.last_seen >= oldest);
+            !hosts.is_empty()
+        });
+        self.rows = self.by_sender.values().map(HashMap::len).sum();
     }
 }
 

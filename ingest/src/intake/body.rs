@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -13,6 +13,10 @@ use super::{ContentEncoding, Refused};
 /// Largest Zstandard window, as a power of two: the 8 MiB that RFC 8878 §3.1.1.1.2 wants every
 /// decoder to have. Without it a few bytes may demand 2 GiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Most gzip members of a body. Packers that cut make one for each 64 KiB or so; each takes a
+/// decoder of its own, even one that unpacks to nothing.
+const GZIP_MEMBERS_MAX: usize = 4_096;
 
 /// What is done with a record, given its number and text.
 type Each<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Refused> + 'a;
@@ -33,8 +37,7 @@ pub(super) fn unpack(
         ContentEncoding::Identity if body.len() > bytes_max => return too_large,
         ContentEncoding::Identity => return Ok(Cow::Borrowed(body)),
         ContentEncoding::Gzip => {
-            let reader = MultiGzDecoder::new(body);
-            reader.take(limit).read_to_end(&mut unpacked).map_err(refuse("gzip"))?;
+            gunzip(body, limit, &mut unpacked).map_err(refuse("gzip"))?;
         }
         ContentEncoding::Zstd => {
             let mut reader = zstd::Decoder::with_buffer(body).map_err(refuse("zstd"))?;
@@ -43,6 +46,22 @@ pub(super) fn unpack(
         }
     }
     if unpacked.len() > bytes_max { too_large } else { Ok(Cow::Owned(unpacked)) }
+}
+
+/// Unpacks every member, `limit` bytes at most.
+fn gunzip(mut packed: &[u8], limit: u64, unpacked: &mut Vec<u8>) -> std::io::Result<()> {
+    for _ in 0..GZIP_MEMBERS_MAX {
+        let left = limit.saturating_sub(unpacked.len() as u64);
+        let mut member = GzDecoder::new(packed).take(left);
+        member.read_to_end(unpacked)?;
+        packed = member.into_inner().into_inner();
+        if packed.is_empty() || unpacked.len() as u64 >= limit {
+            return Ok(());
+        }
+    }
+    Err(std::io::Error::other(format!(
+        "it has more than {GZIP_MEMBERS_MAX} members: pack it whole"
+    )))
 }
 
 /// The lines that are not empty, numbered from 1, without LF or CRLF.
@@ -135,6 +154,15 @@ mod tests {
             assert_eq!(refused, Refused::TooLarge { bytes_max: 1 << 20 });
             assert_eq!(unpack(&packed, encoding, 1 << 22).unwrap().len(), 1 << 22);
         }
+    }
+
+    #[test]
+    fn very_many_members_are_refused() {
+        let packed = gzip(b"").repeat(GZIP_MEMBERS_MAX);
+        assert_eq!(unpack(&packed, ContentEncoding::Gzip, 100).unwrap().len(), 0);
+        let packed = [packed, gzip(b"")].concat();
+        let refused = unpack(&packed, ContentEncoding::Gzip, 100).unwrap_err().to_string();
+        assert!(refused.contains("4096 members"), "{refused}");
     }
 
     #[test]

@@ -12,7 +12,8 @@ fn make(records: &[&str], format: Format, key: Option<&str>) -> Result<Parsed, R
         let (raw, at, zone) = (record.as_bytes(), Timestamp::EPOCH, &TimeZone::UTC);
         making.record(index + 1, &Received { raw, at, sender: &sender, zone, format })?;
     }
-    Ok(making.finish(key, records.iter().map(|record| record.len()).sum()))
+    let fingerprint = Fingerprint::of(records.concat().as_bytes());
+    Ok(making.finish(key, fingerprint, records.iter().map(|record| record.len()).sum()))
 }
 
 #[test]
@@ -23,20 +24,32 @@ fn the_key_lies_in_the_last_batch_of_a_large_body() {
     assert_eq!((parsed.events, parsed.batches.len() > 1), (20, true));
     assert_eq!(parsed.batches.iter().map(Batch::len).sum::<usize>(), 20);
     let (last, before) = parsed.batches.split_last().unwrap();
-    assert_eq!(last.idempotency_key(), Some("k"));
+    assert_eq!(last.idempotency_key(), Some(&*parsed.fingerprint.stored_with("k")));
     assert!(!last.is_empty() && before.iter().all(|batch| batch.idempotency_key().is_none()));
     assert!(make(&[], Format::Raw, Some("k")).unwrap().batches.is_empty());
 }
 
 #[test]
-fn one_bad_record_refuses_the_body_and_says_which() {
-    let refused = make(&["{}", "[1]"], Format::Json, None).err().unwrap();
-    assert_eq!(
-        refused.to_string(),
-        "record 2: an event must be a JSON object, this is another JSON value"
-    );
-    let refused = make(&["{}", "{\"a\":"], Format::Json, None).err().unwrap();
-    assert!(matches!(refused, Refused::Malformed { line: 2, .. }), "{refused}");
+fn what_is_no_json_object_is_kept_raw_and_counted_beside_the_rest() {
+    let records = ["{\"a\":1}", "[1]", "{\"b\":\"\\ud800\"}", "{\"c\":1e999}", "not JSON", "{}"];
+    let parsed = make(&records, Format::Json, None).unwrap();
+    let malformed = parsed.malformed.unwrap();
+    assert_eq!((parsed.events, malformed.first), (6, 2));
+    let batch = &parsed.batches[0];
+    let kept: Vec<_> = batch
+        .iter()
+        .filter(|event| event.text("tags") == Some("json.malformed"))
+        .map(|event| event.text("event.original").unwrap())
+        .collect();
+    assert_eq!(kept, records[1..1 + malformed.records]);
+    assert_eq!(parsed.failed, [(1..1 + malformed.records).collect::<Vec<_>>()]);
+    assert_eq!(make(&["{}"], Format::Json, None).unwrap().malformed, None);
+    // Text has no such thing.
+    assert_eq!(make(&["{"], Format::Auto, None).unwrap().malformed, None);
+}
+
+#[test]
+fn a_record_beyond_the_limit_refuses_the_body_and_is_named() {
     let large = "x".repeat(keng_event::limits::EVENT_BYTES_MAX + 1);
     let refused = make(&["a", &large], Format::Raw, None).err().unwrap();
     assert!(matches!(refused, Refused::RecordTooLarge { line: 2, .. }), "{refused}");
@@ -57,6 +70,7 @@ fn refusals_say_what_to_do() {
         Refused::Encoding { encoding: "gzip", reason: "corrupt deflate stream".to_owned() },
         Refused::Malformed { line: 3, reason: "not valid JSON".to_owned() },
         Refused::InvalidKey { bytes_max: 256 },
+        Refused::KeyReused,
         busy("the log is full"),
         Refused::Unavailable,
     ];

@@ -9,6 +9,9 @@
 //! The beginning of a record whose rest has not come yet is booked apart ([`Share`]), in an
 //! account for which nobody waits. A sender that has no room there keeps [`UNFINISHED_FREE_BYTES`]
 //! for each connection; a longer record is cut where it is, tagged `truncated` and counted.
+//!
+//! Connections are shared out by the same rule as bytes ([`Budget`]): an address may have as many
+//! as are still free, so that one that opens thousands leaves room for the others.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -40,6 +43,14 @@ const READ_BYTES: usize = 64 * 1024;
 /// into, and more than nearly all records have.
 const UNFINISHED_FREE_BYTES: usize = 16 * 1024;
 
+/// How long a connection may stay without a first byte once half of them are taken. Before that
+/// it has the whole idle timeout: many senders connect when they start, and what they write into
+/// a connection that was closed meanwhile is lost.
+pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which part of the connections must be taken for that.
+const CROWDED: f64 = 0.5;
+
 /// A handshake that takes longer is a sender that does not speak TLS, or an attack.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,6 +71,8 @@ pub(crate) struct Streams {
     pub(crate) allow: AllowList,
     pub(crate) connections_max: usize,
     pub(crate) idle_timeout: Duration,
+    /// [`FIRST_BYTE_TIMEOUT`].
+    pub(crate) first_byte_timeout: Duration,
     pub(crate) tls: Option<TlsAcceptor>,
     /// Nothing more shall be read.
     pub(crate) stop: CancellationToken,
@@ -99,7 +112,7 @@ impl StreamListener {
     /// Accepts until told to stop; connections run on as tasks of `tasks`.
     pub(crate) async fn run(self, tasks: TaskTracker) {
         let Self { listener, streams, input } = self;
-        let slots = Arc::new(Semaphore::new(streams.connections_max));
+        let slots = Arc::new(Budget::new(streams.connections_max));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -118,10 +131,12 @@ impl StreamListener {
                 streams.batcher.metrics.refused_connection(input, "not_allowed");
                 continue;
             }
-            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                streams.batcher.metrics.refused_connection(input, "too_many");
+            let mut slot = Share::new(Arc::clone(&slots), peer.ip());
+            if !slot.resize(1) {
+                let reason = if slots.fill() < 1.0 { "too_many_of_sender" } else { "too_many" };
+                streams.batcher.metrics.refused_connection(input, reason);
                 continue;
-            };
+            }
             tasks.spawn(connection(streams.clone(), input, stream, peer, slot));
         }
     }
@@ -148,7 +163,7 @@ async fn connection(
     input: Input,
     stream: TcpStream,
     peer: SocketAddr,
-    slot: OwnedSemaphorePermit,
+    slot: Share,
 ) {
     let shown = Shown::new(streams.batcher.metrics.connections(input));
     let sender = Sender {
@@ -158,7 +173,7 @@ async fn connection(
         tls_subject: None,
     };
     match streams.tls.clone() {
-        None => Connection::new(streams, input, sender).serve(stream).await,
+        None => Connection::new(streams, input, sender, slot).serve(stream).await,
         Some(acceptor) => {
             let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
             let stream = match handshake.await {
@@ -176,10 +191,10 @@ async fn connection(
             let certificates = stream.get_ref().1.peer_certificates();
             let subject = certificates.and_then(|chain| certificate::subject(chain.first()?));
             let sender = Sender { tls_subject: subject, ..sender };
-            Connection::new(streams, input, sender).serve(stream).await;
+            Connection::new(streams, input, sender, slot).serve(stream).await;
         }
     }
-    drop((shown, slot));
+    drop(shown);
 }
 
 struct Connection {
@@ -190,27 +205,60 @@ struct Connection {
     shard: usize,
     framer: Framer,
     unfinished: Share,
+    /// This connection among all of the listener.
+    slot: Share,
 }
 
 impl Connection {
-    fn new(streams: Streams, input: Input, sender: Sender) -> Self {
+    fn new(streams: Streams, input: Input, sender: Sender, slot: Share) -> Self {
         let settings = streams.batcher.sources.settings(sender.ip);
         let shard = streams.batcher.assign();
         let framer = Framer::new(limits::EVENT_BYTES_MAX);
         let ip = sender.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let unfinished = Share::new(Arc::clone(&streams.unfinished), ip);
-        Self { streams, input, sender, settings, shard, framer, unfinished }
+        Self { streams, input, sender, settings, shard, framer, unfinished, slot }
+    }
+
+    /// Waits for the first bytes, or for the end of patience.
+    async fn first_read(
+        &self,
+        stream: &mut (impl AsyncRead + Unpin),
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        let mut left = self.streams.idle_timeout;
+        loop {
+            let patience = left.min(self.streams.first_byte_timeout);
+            if let Ok(read) = tokio::time::timeout(patience, stream.read(buffer)).await {
+                return read.ok();
+            }
+            left = left.saturating_sub(patience);
+            if left.is_zero() {
+                return None;
+            }
+            if self.slot.budget_fill() >= CROWDED {
+                self.streams.batcher.metrics.refused_connection(self.input, "no_first_byte");
+                return None;
+            }
+        }
     }
 
     async fn serve(mut self, mut stream: impl AsyncRead + Unpin) {
         let mut buffer = vec![0; READ_BYTES];
+        let mut first = true;
         loop {
+            let read = async {
+                if std::mem::take(&mut first) {
+                    return self.first_read(&mut stream, &mut buffer).await;
+                }
+                let read = stream.read(&mut buffer);
+                tokio::time::timeout(self.streams.idle_timeout, read).await.ok()?.ok()
+            };
             let read = tokio::select! {
                 biased;
                 () = self.streams.stop.cancelled() => break,
-                read = tokio::time::timeout(self.streams.idle_timeout, stream.read(&mut buffer)) => read,
+                read = read => read,
             };
-            let Ok(Ok(count)) = read else { break };
+            let Some(count) = read else { break };
             let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
             let mut rest = bytes;
             while !rest.is_empty() {
@@ -256,15 +304,12 @@ impl Connection {
     }
 
     /// Each record takes its part of `permit` into the batch; what is left of it is free again.
-    fn parse(&mut self, bytes: Option<&[u8]>, mut permit: OwnedSemaphorePermit) {
-        let Self { streams, framer, settings, sender, input, shard, unfinished } = self;
+    fn parse(&mut self, bytes: Option<&[u8]>, permit: OwnedSemaphorePermit) {
+        let Self { streams, framer, settings, sender, input, shard, unfinished, .. } = self;
         let Some(mut filling) = streams.batcher.fill(*shard, *input) else { return };
+        filling.grant(permit);
         let at = streams.batcher.clock.now();
         let mut sink = |frame: Frame<'_>| {
-            let cost = frame.bytes.len() + EVENT_OVERHEAD_BYTES;
-            if let Some(share) = permit.split(cost.min(permit.num_permits())) {
-                filling.hold(share);
-            }
             let (zone, format) = (&settings.zone, streams.format);
             filling
                 .record(&Received { raw: frame.bytes, at, sender, zone, format }, frame.truncated);

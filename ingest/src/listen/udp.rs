@@ -240,7 +240,7 @@ mod tests {
         let metrics = Arc::new(IngestMetrics::new(registry));
         let clock: Arc<dyn keng_event::Clock> = Arc::new(keng_event::SystemClock::default());
         let settings = Settings::new(&crate::Config::default()).unwrap();
-        let sources = Sources::new(settings, Arc::clone(&clock), Arc::clone(&metrics));
+        let sources = Sources::new(settings, Arc::clone(&clock), Arc::clone(&metrics), None);
         let (closed, queue) = mpsc::unbounded_channel();
         let batcher = Arc::new(Batcher::new(1, closed, clock, metrics, sources));
         let listener = UdpListener::bind(

@@ -110,20 +110,6 @@ fn a_record_above_the_limit_is_cut_and_tagged() {
 }
 
 #[test]
-fn strict_json_leaves_the_batch_as_it_was() {
-    let sender = Sender::default();
-    let at = Timestamp::EPOCH;
-    let zone = &TimeZone::UTC;
-    let mut builder = BatchBuilder::new();
-    for raw in [&b"{\"a\":1"[..], b"[1]", b"7", b""] {
-        let format = Format::Json;
-        let received = Received { raw, at, sender: &sender, zone, format };
-        assert!(json(&received, &mut builder).is_err());
-    }
-    assert!(builder.is_empty());
-}
-
-#[test]
 fn format_names_round_trip() {
     for format in Format::ALL {
         assert_eq!(format.to_string().parse::<Format>().unwrap(), format);

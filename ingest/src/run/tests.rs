@@ -150,7 +150,7 @@ async fn every_input_reaches_the_log_and_the_account_is_kept() {
         }
     }
     let receipt = node.submit("one\n\ntwo\nthree\n", None).await.unwrap();
-    assert_eq!(receipt, Receipt { accepted: 3, duplicate: false });
+    assert_eq!(receipt, Receipt { accepted: 3, duplicate: false, malformed: None });
     node.until(153).await;
     // The end of the stream is the end of its last record.
     stream.write_all(b"<38>Nov 22 10:00:00 web1 app: no line end").unwrap();
@@ -244,14 +244,48 @@ async fn a_log_that_fails_for_good_stops_the_intake_and_counts_what_it_lost() {
 async fn a_key_is_appended_once_and_lies_in_its_batch() {
     let node = node(config(&[]), memory()).await;
     let first = node.submit("a\nb", Some("k1")).await.unwrap();
-    assert_eq!(first, Receipt { accepted: 2, duplicate: false });
+    assert_eq!(first, Receipt { accepted: 2, duplicate: false, malformed: None });
     let again = node.submit("a\nb", Some("k1")).await.unwrap();
-    assert_eq!(again, Receipt { accepted: 0, duplicate: true });
+    assert_eq!(again, Receipt { accepted: 0, duplicate: true, malformed: None });
     node.ingest.intake.remember("k2");
     assert!(node.submit("c", Some("k2")).await.unwrap().duplicate);
+    assert_eq!(node.submit("a\nc", Some("k1")).await, Err(Refused::KeyReused));
     let batches = node.batches().await;
-    let keys: Vec<_> = batches.iter().map(Batch::idempotency_key).collect();
-    assert_eq!(keys, [Some("k1")]);
+    let keys: Vec<_> = batches.iter().filter_map(Batch::idempotency_key).collect();
+    assert_eq!(keys.len(), 1);
+    // As after a restart: what the log holds is enough to tell the body from another.
+    let other = super::tests::node(config(&[]), memory()).await;
+    other.ingest.intake.remember(keys[0]);
+    assert!(other.submit("a\nb", Some("k1")).await.unwrap().duplicate);
+    assert_eq!(other.submit("a\nc", Some("k1")).await, Err(Refused::KeyReused));
+    other.ingest.drain().await;
+    node.ingest.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_leaves_connections_for_the_others() {
+    let few = SyslogConfig { connections_max: 8, ..syslog(&[Transport::Tcp]) };
+    let node = node(Config { syslog: vec![few], ..config(&[]) }, memory()).await;
+    let address = node.address("syslog_tcp");
+    let held: Vec<_> = (0..6).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let refused = || {
+        let family = "keng_ingest_connections_refused_total";
+        total(&node.registry, family, "too_many_of_sender")
+    };
+    let wait = async {
+        while refused() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("half of eight is four");
+    let other = std::net::SocketAddr::from(([127, 0, 0, 2], 0));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(other).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"<38>from elsewhere\n").await.unwrap();
+    node.until(1).await;
+    assert_eq!(refused(), 2);
+    drop(held);
     node.ingest.drain().await;
 }
 

@@ -15,6 +15,10 @@ struct Bench {
 }
 
 fn bench(rows_max: usize) -> Bench {
+    stored_in(rows_max, None)
+}
+
+fn stored_in(rows_max: usize, file: Option<PathBuf>) -> Bench {
     let named = |name: &str, network: &str| SourceConfig {
         name: name.to_owned(),
         networks: vec![network.parse().unwrap()],
@@ -33,7 +37,8 @@ fn bench(rows_max: usize) -> Bench {
     let registry = Registry::new();
     let metrics = Arc::new(IngestMetrics::new(&registry));
     let settings = Settings::new(&config).unwrap();
-    let sources = Sources::bounded(settings, Arc::clone(&clock) as _, metrics, rows_max);
+    let sources = Sources::bounded(settings, Arc::clone(&clock) as _, metrics, rows_max, file);
+    sources.load();
     Bench { sources, clock, registry }
 }
 
@@ -114,4 +119,51 @@ fn a_rate_fades_when_nothing_comes() {
     assert!((sources.list()[0].rate_per_second - 1.0).abs() < 1e-9);
     clock.advance(Duration::from_secs(600));
     assert!(sources.list()[0].rate_per_second < 0.001);
+}
+
+#[test]
+fn a_source_that_does_not_come_back_after_a_restart_is_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = Some(dir.path().join("sources.json"));
+    let Bench { sources, clock, .. } = stored_in(100, file.clone());
+    sources.observe(&batch(&clock, &[([192, 0, 2, 1], "fw"), ([203, 0, 113, 9], "web1")]), &[]);
+    sources.save().unwrap();
+    let Bench { sources, clock, registry } = stored_in(100, file);
+    clock.advance(Duration::from_secs(3_601));
+    sources.observe(&batch(&clock, &[([203, 0, 113, 9], "web1")]), &[]);
+    let list = sources.list();
+    let rows: Vec<_> = list
+        .iter()
+        .map(|row| (row.id.as_str(), row.dataset.as_str(), row.events_total, row.state))
+        .take(2)
+        .collect();
+    let expected = [
+        ("192.0.2.1/fw", "linux.auth", 0, SourceState::Silent),
+        ("203.0.113.9/web1", "linux.auth", 1, SourceState::Active),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(list[1].first_seen, Some(Timestamp::from_seconds(START)));
+    sources.refresh();
+    let line = "keng_source_last_event_timestamp_seconds{source=\"firewall\"} 1795341600";
+    assert!(registry.render().contains(line));
+}
+
+#[test]
+fn what_is_stored_is_bounded_and_a_source_is_forgotten_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = Some(dir.path().join("sources.json"));
+    let Bench { sources, clock, .. } = stored_in(2, file.clone());
+    let events = [([203, 0, 113, 1], "a"), ([203, 0, 113, 2], "b"), ([203, 0, 113, 3], "c")];
+    sources.observe(&batch(&clock, &events), &[]);
+    sources.save().unwrap();
+    let seen = |sources: &Sources| sources.list().iter().filter(|s| s.last_seen.is_some()).count();
+    let again = stored_in(100, file.clone());
+    assert_eq!(seen(&again.sources), 2, "what exceeded the table is nobody in particular");
+    assert_eq!(seen(&stored_in(1, file.clone()).sources), 1);
+    again.clock.advance(FORGOTTEN_AFTER + Duration::from_secs(1));
+    again.sources.refresh();
+    assert_eq!(seen(&again.sources), 0);
+    // Damage is no reason not to start.
+    std::fs::write(file.as_ref().unwrap(), b"{\"version\":1,\"sources\":[{").unwrap();
+    assert_eq!(seen(&stored_in(2, file).sources), 0);
 }

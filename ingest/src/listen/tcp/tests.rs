@@ -13,11 +13,15 @@ use crate::source::{Settings, Sources};
 
 const BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
+/// Connections of the listener.
+const SLOTS: usize = 24;
+
 /// More turns of the scheduler than anything here needs: what has not happened by then waits.
 const TURNS: usize = 20_000;
 
 struct Log {
     streams: Streams,
+    slots: Arc<Budget>,
     queue: mpsc::UnboundedReceiver<Closed>,
     waiting: Vec<Closed>,
     registry: Registry,
@@ -29,7 +33,7 @@ impl Log {
         let metrics = Arc::new(IngestMetrics::new(&registry));
         let clock: Arc<dyn keng_event::Clock> = Arc::new(keng_event::SystemClock::default());
         let settings = Settings::new(&crate::Config::default()).unwrap();
-        let sources = Sources::new(settings, Arc::clone(&clock), Arc::clone(&metrics));
+        let sources = Sources::new(settings, Arc::clone(&clock), Arc::clone(&metrics), None);
         let (closed, queue) = mpsc::unbounded_channel();
         let streams = Streams {
             batcher: Arc::new(Batcher::new(1, closed, clock, metrics, sources)),
@@ -40,17 +44,21 @@ impl Log {
             allow: AllowList::new(&[]),
             connections_max: 1,
             idle_timeout: Duration::from_secs(3_600),
+            first_byte_timeout: FIRST_BYTE_TIMEOUT,
             tls: None,
             stop: CancellationToken::new(),
             give_up: CancellationToken::new(),
         };
-        Self { streams, queue, waiting: Vec::new(), registry }
+        let slots = Arc::new(Budget::new(SLOTS));
+        Self { streams, slots, queue, waiting: Vec::new(), registry }
     }
 
     fn connect(&self, last: u8) -> (DuplexStream, JoinHandle<()>) {
         let ip = Some(IpAddr::from([192, 0, 2, last]));
         let sender = Sender { ip, transport: "tcp", ..Sender::default() };
-        let connection = Connection::new(self.streams.clone(), Input::SyslogTcp, sender);
+        let mut slot = Share::new(Arc::clone(&self.slots), sender.ip.unwrap());
+        assert!(slot.resize(1));
+        let connection = Connection::new(self.streams.clone(), Input::SyslogTcp, sender, slot);
         let (client, server) = tokio::io::duplex(READ_BYTES);
         (client, tokio::spawn(connection.serve(server)))
     }
@@ -176,4 +184,28 @@ async fn unfinished_records_are_bounded_together_and_block_nobody() {
         task.await.unwrap();
     }
     assert!(log.streams.unfinished.fill() < f64::EPSILON, "everything was given back");
+}
+
+#[tokio::test]
+async fn who_says_nothing_goes_once_connections_are_scarce() {
+    let mut log = Log::new(BUFFER_BYTES);
+    log.streams.first_byte_timeout = Duration::from_millis(1);
+    let gone = |log: &Log| log.registry.render().contains("reason=\"no_first_byte\"");
+    // While there is room it has the whole idle timeout.
+    log.streams.idle_timeout = Duration::from_millis(20);
+    let (_alone, task) = log.connect(1);
+    task.await.unwrap();
+    assert!(!gone(&log));
+    log.streams.idle_timeout = Duration::from_secs(3_600);
+    let (mut speaking, spoken) = log.connect(2);
+    assert!(taken(&mut speaking, b"<38>one\n").await);
+    settle().await;
+    // The last of these find half of the places taken; as they go, the others may stay.
+    let crowd: Vec<_> = (3..=17).map(|last| log.connect(last)).collect();
+    while !gone(&log) {
+        settle().await;
+    }
+    assert!(log.slots.fill() >= CROWDED / 2.0);
+    assert!(!spoken.is_finished(), "whoever spoke once is not asked to hurry");
+    drop(crowd);
 }
