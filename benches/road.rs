@@ -10,15 +10,19 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     missing_docs,
+    dead_code,
+    unreachable_pub,
     reason = "a bench owns its clock and stops at what it did not expect"
 )]
 
+mod support;
+
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::{Node, keng};
 
 /// Lines of about 300 bytes, as a mixed estate sends them: firewall, web, authentication, rest.
 fn lines(count: usize) -> String {
@@ -61,62 +65,6 @@ fn lines(count: usize) -> String {
     text
 }
 
-struct Node(Child);
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn keng() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keng"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command
-}
-
-fn start(dir: &Path, rules: &[String]) -> (Node, Value) {
-    let mut paths = vec![format!("{}/config/rules", env!("CARGO_MANIFEST_DIR"))];
-    paths.extend_from_slice(rules);
-    let config = format!(
-        "[node]\nlog = \"warn\"\n[rules]\npaths = {paths:?}\n[http]\nlisten = \"127.0.0.1:0\"\n\
-         [[ingest.syslog]]\nlisten = \"127.0.0.1:0\"\n[[ingest.flow]]\nlisten = \"127.0.0.1:0\"\n"
-    );
-    std::fs::write(dir.join("keng.toml"), config).expect("configuration");
-    let child = keng()
-        .args(["run", "--config"])
-        .arg(dir.join("keng.toml"))
-        .arg("--data")
-        .arg(dir.join("data"))
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("keng starts");
-    let node = Node(child);
-    for _ in 0..600 {
-        if let Ok(text) = std::fs::read(dir.join("data/node.json")) {
-            return (node, serde_json::from_slice(&text).expect("node.json"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    unreachable!("the node did not start within a minute");
-}
-
-/// Seconds of processor time and anonymous memory in bytes of a process.
-fn cost(pid: u32) -> (f64, u64) {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-    let fields: Vec<f64> = after.split(' ').filter_map(|field| field.parse().ok()).collect();
-    // utime and stime are fields 14 and 15 of proc(5); the state letter does not parse.
-    let ticks = fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0);
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let anonymous = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0_u64);
-    (ticks / 100.0, anonymous * 1024)
-}
-
 fn search(url: &str, data: &Path, arguments: &[&str]) -> String {
     let output = keng()
         .args(["search", "--url", url, "--data"])
@@ -135,16 +83,12 @@ fn main() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("input.log");
     std::fs::write(&log, lines(count)).expect("the input");
-    let (node, addresses) = start(dir.path(), &rules);
-    let url = addresses["http"].as_str().expect("http").to_owned();
-    let tcp = addresses["syslog"]
-        .as_array()
-        .and_then(|all| all.iter().find(|one| one["protocol"] == "tcp"))
-        .and_then(|one| one["address"].as_str())
-        .expect("a TCP listener")
-        .to_owned();
+    let mut paths = vec![format!("{}/config/rules", env!("CARGO_MANIFEST_DIR"))];
+    paths.extend_from_slice(&rules);
+    let node = Node::start(dir.path(), "ingest,rules,index,alert,api", &paths, "");
+    let (url, tcp) = (node.url().to_owned(), node.syslog("tcp").to_owned());
     let data = dir.path().join("data");
-    let (before, _) = cost(node.0.id());
+    let (before, _) = node.cost();
     let begin = Instant::now();
     let replay = keng()
         .args(["replay", "--json", "--to", &format!("tcp://{tcp}")])
@@ -156,7 +100,7 @@ fn main() {
     let mut peak = 0;
     loop {
         let found: usize = search(&url, &data, &["*", "--count"]).parse().unwrap_or(0);
-        peak = peak.max(cost(node.0.id()).1);
+        peak = peak.max(node.cost().1);
         if found >= count || begin.elapsed() > Duration::from_secs(300) {
             assert!(found == count, "{found} of {count} events are searchable");
             break;
@@ -164,7 +108,7 @@ fn main() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let searchable = begin.elapsed();
-    let (after, _) = cost(node.0.id());
+    let (after, _) = node.cost();
     #[expect(clippy::cast_precision_loss, reason = "rates for people")]
     let events = count as f64;
     let report = json!({
