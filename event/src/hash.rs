@@ -65,11 +65,9 @@ impl Fnv128 {
 
     /// 32 hexadecimal digits.
     pub(crate) fn to_hex(self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| {
-            char::from(DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default())
-        };
-        self.0.to_be_bytes().into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte)]).collect()
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        let pairs = self.0.to_be_bytes().map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+        String::from_utf8(pairs.as_flattened().to_vec()).unwrap_or_default()
     }
 }
 

@@ -110,13 +110,12 @@ impl Timestamp {
 
     fn text(self, buffer: &mut [u8; TEXT_BYTES_MAX]) -> &str {
         let seconds = self.as_seconds();
-        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        let (year, month, day) = civil_from_days(days);
-        let [century, years] = [digits(year / 100), digits(year)];
-        let [month, day] = [digits(month), digits(day)];
-        let [hour, minute, second] =
-            [digits(second / 3_600), digits(second / 60 % 60), digits(second % 60)];
-        let nanos = self.0.rem_euclid(1_000_000_000);
+        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+        let [year, month, day] = [year, month, day].map(small);
+        let [second, nanos] =
+            [seconds.rem_euclid(86_400), self.0.rem_euclid(1_000_000_000)].map(small);
+        let [century, years, month, day] = [year / 100, year, month, day].map(digits);
+        let [hour, minute, second] = [second / 3_600, second / 60 % 60, second % 60].map(digits);
         let fraction = [nanos / 10_000_000, nanos / 100_000, nanos / 1_000, nanos / 10].map(digits);
         let [[a, b], [c, d], [e, f], [g, h]] = fraction;
         let [_, i] = digits(nanos);
@@ -138,9 +137,14 @@ impl Timestamp {
     }
 }
 
-/// The last two digits of a number that is not negative.
-fn digits(number: i64) -> [u8; 2] {
-    let two = u8::try_from(number % 100).unwrap_or_default();
+/// A part of a time, none of which is negative or reaches 2^32.
+fn small(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+/// The last two digits.
+fn digits(number: u32) -> [u8; 2] {
+    let [two, ..] = (number % 100).to_le_bytes();
     [b'0' + two / 10, b'0' + two % 10]
 }
 

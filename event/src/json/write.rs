@@ -84,6 +84,7 @@ impl JsonWriter {
         .flatten()
         .peekable();
         self.items.clear();
+        self.items.reserve(event.entries().len() + layout.header().len());
         let mut bytes = None;
         for entry in event.entries() {
             let item =
