@@ -8,8 +8,10 @@
 //!
 //! It does not replicate, and two processes cannot share it.
 
+mod damage;
 mod frame;
 mod inspect;
+mod journal;
 mod log;
 mod open;
 mod read;
@@ -33,6 +35,7 @@ use crate::{
     Subscription, Topic, WhenFull,
 };
 
+pub use damage::Fault;
 pub use inspect::{
     Check, DAMAGES_LISTED_MAX, Damage, GroupPosition, LogReport, PartitionReport, check, export,
     list,

@@ -379,6 +379,17 @@ pub enum Error {
         /// What the storage said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Files of the log are damaged; it was not opened, and nothing was changed.
+    #[error(
+        "the log at {path} is damaged: {}. `keng bus check` tells more, `keng bus export` prints what can be read",
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ")
+    )]
+    Broken {
+        /// Where the log is.
+        path: std::path::PathBuf,
+        /// What is damaged, and what to do about it.
+        faults: Vec<disk::Fault>,
+    },
     /// What was read is not what was written.
     #[error("the log of topic '{topic}' is damaged at partition {partition}, offset {offset}: {reason}", topic = .topic.as_str())]
     Damaged {

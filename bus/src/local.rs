@@ -259,3 +259,104 @@ pub(crate) fn partition_of(key: &[u8], turn: u32, partitions: u32) -> u32 {
     let number = if key.is_empty() { turn } else { crc32fast::hash(key) };
     number.checked_rem(partitions).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::FutureExt as _;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// A log of ten events whose disk answers when it is told to.
+    #[derive(Debug, Default)]
+    struct Slow {
+        members: Members,
+        changes: watch::Sender<()>,
+        fetches: AtomicU32,
+        answer: Arc<Notify>,
+        committed: Mutex<Option<u64>>,
+    }
+
+    impl Store for Slow {
+        fn epoch(&self) -> Epoch {
+            Epoch(1)
+        }
+
+        fn partitions(&self) -> u32 {
+            1
+        }
+
+        fn edges(&self, _partition: u32) -> (u64, u64) {
+            (0, 10)
+        }
+
+        fn committed(&self, _group: &Group, _partition: u32) -> Option<u64> {
+            *self.committed.lock().unwrap()
+        }
+
+        fn commit(
+            &self,
+            _group: &Group,
+            _partition: u32,
+            offset: u64,
+        ) -> BoxFuture<'_, Result<(), Error>> {
+            *self.committed.lock().unwrap() = Some(offset);
+            std::future::ready(Ok(())).boxed()
+        }
+
+        fn fetch(
+            self: Arc<Self>,
+            partition: u32,
+            from: u64,
+            _max_bytes: usize,
+        ) -> BoxFuture<'static, Result<Page, Error>> {
+            self.fetches.fetch_add(1, Ordering::Relaxed);
+            async move {
+                self.answer.notified().await;
+                let position = Position { epoch: Epoch(1), partition, offset: from };
+                let (key, value) = (Default::default(), Default::default());
+                let count = u32::try_from(10 - from).unwrap();
+                Ok(Page::Records(vec![Delivered {
+                    position,
+                    key,
+                    value,
+                    count,
+                    appended_at_ms: 0,
+                }]))
+            }
+            .boxed()
+        }
+
+        fn members(&self) -> &Members {
+            &self.members
+        }
+
+        fn changes(&self) -> &watch::Sender<()> {
+            &self.changes
+        }
+
+        fn ended(&self) -> Option<Error> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_finds_his_page_still_under_way() {
+        let store = Arc::new(Slow::default());
+        let mut reader =
+            LocalSubscription::join(Arc::clone(&store), "rules".into(), crate::committed());
+        assert!(matches!(reader.next().await, Ok(Delivery::Assigned { .. })));
+        for _ in 0..5 {
+            assert!(reader.next().now_or_never().is_none(), "the disk has not answered");
+        }
+        assert_eq!(store.fetches.load(Ordering::Relaxed), 1, "one page, asked for once");
+        store.answer.notify_one();
+        let Ok(Delivery::Records(records)) = reader.next().await else { panic!() };
+        assert_eq!((records[0].position.offset, records[0].count), (0, 10));
+        assert!(reader.next().now_or_never().is_none(), "and handed over once");
+        assert_eq!(store.fetches.load(Ordering::Relaxed), 1);
+    }
+}

@@ -93,7 +93,7 @@ const fn reason(error: &Error) -> &'static str {
         Error::Locked { .. } => "locked",
         Error::Closed => "closed",
         Error::Storage { .. } => "io",
-        Error::Damaged { .. } => "damaged",
+        Error::Damaged { .. } | Error::Broken { .. } => "damaged",
         Error::Kafka { .. } => "kafka",
         Error::Config(_) => "config",
     }

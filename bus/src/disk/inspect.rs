@@ -1,10 +1,12 @@
 //! Looking into logs that no process has open: what they hold, whether it is whole, and the
 //! records themselves.
 //!
-//! Nothing is changed, beyond what opening a log after a crash repairs.
+//! Nothing is changed, beyond what opening a log after a crash repairs. A log whose files are
+//! damaged is read as far as it can be, through a copy ([`View`]) that is removed again.
 
 use std::path::Path;
 
+use super::damage::{Fault, View};
 use super::frame;
 use super::log::Log;
 use super::open::path_of;
@@ -70,6 +72,8 @@ pub struct Check {
     pub damages: Vec<Damage>,
     /// How many damages there are.
     pub damaged: u64,
+    /// Files that keep the log from being opened as it is; the rest was read without them.
+    pub faults: Vec<Fault>,
 }
 
 /// A stretch that cannot be read.
@@ -89,9 +93,10 @@ pub struct Damage {
 ///
 /// # Errors
 ///
-/// [`Error::Locked`] while a process has the logs open, [`Error::Storage`].
+/// [`Error::Locked`] while a process has the logs open, [`Error::Broken`], [`Error::Storage`].
 pub fn list(dir: &Path) -> Result<Vec<LogReport>, Error> {
-    let reports = open_all(dir)?.into_iter().map(|log| {
+    let reports = topics(dir)?.into_iter().map(|topic| {
+        let log = open(dir, topic)?;
         let partitions = log.partition_numbers().map(|partition| report(&log, partition));
         let partitions = partitions.collect::<Result<_, _>>()?;
         let committed = log.committed.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -111,13 +116,17 @@ pub fn list(dir: &Path) -> Result<Vec<LogReport>, Error> {
 ///
 /// # Errors
 ///
-/// As [`list`]. Damage is no error here but what is reported.
+/// [`Error::Locked`], [`Error::Storage`]. Damage is no error here but what is reported.
 pub fn check(dir: &Path) -> Result<Vec<Check>, Error> {
-    let checks = open_all(dir)?.into_iter().map(|log| {
-        let (topic, damages) = (log.topic, Vec::new());
-        let mut check = Check { topic, records: 0, events: 0, bytes: 0, damages, damaged: 0 };
-        for partition in log.partition_numbers() {
-            check_partition(&log, partition, &mut check)?;
+    let checks = topics(dir)?.into_iter().map(|topic| {
+        let Readable { log, faults, .. } = &open_readable(dir, topic)?;
+        let (damages, faults) = (Vec::new(), faults.clone());
+        let mut check =
+            Check { topic, records: 0, events: 0, bytes: 0, damages, damaged: 0, faults };
+        if let Some(log) = log {
+            for partition in log.partition_numbers() {
+                check_partition(log, partition, &mut check)?;
+            }
         }
         Ok(check)
     });
@@ -125,19 +134,24 @@ pub fn check(dir: &Path) -> Result<Vec<Check>, Error> {
 }
 
 /// Hands over the records of one topic, partition by partition in order, from offset `from` on,
-/// until `visit` says no. Damaged ones are left out.
+/// until `visit` says no. Damaged ones are left out; returns which files they were in, where the
+/// log could not be opened as it is.
 ///
 /// # Errors
 ///
-/// As [`list`], and [`Error::Config`] for a partition that does not exist.
+/// As [`check`], and [`Error::Config`] for a partition that does not exist.
 pub fn export(
     dir: &Path,
     topic: Topic,
     partition: Option<u32>,
     from: u64,
     visit: &mut dyn FnMut(Delivered) -> bool,
-) -> Result<(), Error> {
-    for log in open_all(dir)?.into_iter().filter(|log| log.topic == topic) {
+) -> Result<Vec<Fault>, Error> {
+    if !topics(dir)?.contains(&topic) {
+        return Ok(Vec::new());
+    }
+    let Readable { log, faults, .. } = &open_readable(dir, topic)?;
+    if let Some(log) = log {
         let numbers = partition.map_or(log.partition_numbers(), |one| one..one.saturating_add(1));
         for number in numbers {
             let mut at = from;
@@ -147,30 +161,59 @@ pub fn export(
                 at = last.end().offset;
                 for record in records {
                     if !visit(record) {
-                        return Ok(());
+                        return Ok(faults.clone());
                     }
                 }
             }
         }
     }
-    Ok(())
+    Ok(faults.clone())
 }
 
 /// Bytes that an export holds at a time.
 const EXPORT_BYTES: usize = 1024 * 1024;
 
-fn open_all(dir: &Path) -> Result<Vec<Log>, Error> {
+/// A log as far as it can be read.
+struct Readable {
+    /// `None` if nothing of it can.
+    log: Option<Log>,
+    /// Removed after the log was closed.
+    _view: Option<View>,
+    faults: Vec<Fault>,
+}
+
+fn open_readable(dir: &Path, topic: Topic) -> Result<Readable, Error> {
+    let (path, faults) = match open(dir, topic) {
+        Ok(log) => return Ok(Readable { log: Some(log), _view: None, faults: Vec::new() }),
+        Err(Error::Broken { path, faults }) => (path, faults),
+        Err(error) => return Err(error),
+    };
+    let view = View::mended(&path, &faults).map_err(|error| super::open::storage(&path, error))?;
+    let copy = view.path.parent().unwrap_or(dir);
+    match open(copy, topic) {
+        Ok(log) => Ok(Readable { log: Some(log), _view: Some(view), faults }),
+        // What else is wrong shows when the first faults are out of the way.
+        Err(Error::Broken { .. } | Error::Storage { .. }) => {
+            Ok(Readable { log: None, _view: None, faults })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn topics(dir: &Path) -> Result<Vec<Topic>, Error> {
+    let existing = Topic::ALL.into_iter().filter(|topic| path_of(dir, *topic).exists());
+    let existing: Vec<_> = existing.collect();
+    if existing.is_empty() {
+        return Err(Error::Config(format!("there is no log in {}", dir.display())));
+    }
+    Ok(existing)
+}
+
+fn open(dir: &Path, topic: Topic) -> Result<Log, Error> {
     // Nothing here stamps records or is scraped.
     let now: Now = std::sync::Arc::new(|| 0);
     let metrics = BusMetrics::new(&keng_metrics::Registry::new());
-    let existing = Topic::ALL.into_iter().filter(|topic| path_of(dir, *topic).exists());
-    let logs: Vec<Log> = existing
-        .map(|topic| Log::open(topic, dir, None, &now, &metrics))
-        .collect::<Result<_, _>>()?;
-    if logs.is_empty() {
-        return Err(Error::Config(format!("there is no log in {}", dir.display())));
-    }
-    Ok(logs)
+    Log::open(topic, dir, None, &now, &metrics)
 }
 
 fn report(log: &Log, number: u32) -> Result<PartitionReport, Error> {

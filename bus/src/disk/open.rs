@@ -14,8 +14,9 @@ use std::sync::{OnceLock, RwLock};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tokio::sync::watch;
 
+use super::damage::{self, ASIDE, Fault};
 use super::log::{Log, Partition};
-use super::segment::{Segment, parse_name};
+use super::segment::{OFFSETS_LEFT_OUT, Segment, parse_name};
 use super::{Config, JOURNAL_BYTES_MAX};
 use crate::group::Members;
 use crate::{BusMetrics, Epoch, Error, Group, Now, Topic};
@@ -63,7 +64,10 @@ impl Log {
             let meta = database.keyspace("meta", KeyspaceCreateOptions::default)?;
             let (epoch, count) = identity(&database, &meta, config)?;
             let committed = positions(&meta)?;
-            let partitions = partitions(&database, count, &committed)?;
+            let mut partitions = partitions(&database, count, &committed)?;
+            if config.is_some() {
+                leave_offsets_out(&path, &database, &meta, &mut partitions)?;
+            }
             Ok((meta, epoch, committed, partitions))
         })();
         let (meta, epoch, committed, partitions) = opened.map_err(|error| storage(&path, error))?;
@@ -96,10 +100,11 @@ impl Log {
     }
 }
 
-/// What opening can meet: fjall's errors, and contents that are none of ours.
-enum Unusable {
+/// What opening can meet: fjall's errors, and contents that are damaged or none of ours.
+pub(super) enum Unusable {
     Fjall(fjall::Error),
     Foreign(&'static str),
+    Damaged(Vec<Fault>),
 }
 
 impl From<fjall::Error> for Unusable {
@@ -114,25 +119,53 @@ impl From<std::io::Error> for Unusable {
     }
 }
 
-fn storage(path: &Path, error: Unusable) -> Error {
+pub(super) fn storage(path: &Path, error: Unusable) -> Error {
     let path = path.to_owned();
     match error {
         Unusable::Fjall(fjall::Error::Locked) => Error::Locked { path },
         Unusable::Fjall(error) => Error::Storage { path, source: error.into() },
         Unusable::Foreign(reason) => Error::Storage { path, source: reason.into() },
+        Unusable::Damaged(faults) => Error::Broken { path, faults },
     }
 }
 
 fn database(path: &Path) -> Result<Database, Unusable> {
     std::fs::create_dir_all(path)?;
     clear_unfinished(path)?;
-    let database = Database::builder(path)
-        .worker_threads(WORKERS)
-        .cache_size(CACHE_BYTES)
-        .journal_compression(CompressionType::None)
-        .max_journaling_size(JOURNAL_BYTES_MAX)
-        .open()?;
-    Ok(database)
+    let faults = locked(path, damage::examine)??;
+    if !faults.is_empty() {
+        return Err(Unusable::Damaged(faults));
+    }
+    match fjall_opens(path) {
+        Ok(database) => Ok(database),
+        Err(error @ (fjall::Error::Locked | fjall::Error::Io(_))) => Err(error.into()),
+        Err(error) => Err(Unusable::Damaged(locked(path, |path| damage::diagnose(path, &error))??)),
+    }
+}
+
+/// What is damaged may make fjall panic: what a table says of itself is taken at its word where
+/// its checksum is right.
+pub(super) fn fjall_opens(path: &Path) -> fjall::Result<Database> {
+    let open = || {
+        Database::builder(path)
+            .worker_threads(WORKERS)
+            .cache_size(CACHE_BYTES)
+            .journal_compression(CompressionType::None)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .open()
+    };
+    std::panic::catch_unwind(open).unwrap_or(Err(fjall::Error::Unrecoverable))
+}
+
+/// Runs `look` while no other process has the log.
+fn locked<T>(path: &Path, look: impl FnOnce(&Path) -> T) -> Result<T, Unusable> {
+    let Ok(lock) = File::options().read(true).write(true).open(path.join("lock")) else {
+        return Ok(look(path));
+    };
+    if lock.try_lock().is_err() {
+        return Err(fjall::Error::Locked.into());
+    }
+    Ok(look(path))
 }
 
 /// Removes what is left of a database that was killed while fjall created it: fjall takes its
@@ -140,61 +173,96 @@ fn database(path: &Path) -> Result<Database, Unusable> {
 /// so that without it nothing was ever acknowledged.
 fn clear_unfinished(path: &Path) -> Result<(), Unusable> {
     let (marker, journal) = (path.join("version"), path.join("0.jnl"));
-    if marker.metadata().is_ok_and(|marker| marker.len() > 0) || !path.join("lock").exists() {
+    let finished = || marker.metadata().is_ok_and(|marker| marker.len() > 0);
+    if finished() || !path.join("lock").exists() {
         return Ok(());
     }
-    let lock = File::options().read(true).write(true).open(path.join("lock"))?;
-    if lock.try_lock().is_err() {
-        return Err(fjall::Error::Locked.into());
-    }
-    // Looked at again under the lock: another process may just have finished.
-    if marker.metadata().is_ok_and(|marker| marker.len() > 0) {
-        return Ok(());
-    }
-    let keyspaces = path.join("keyspaces");
-    if keyspaces.exists() && keyspaces.read_dir()?.next().is_some() || path.join("1.jnl").exists() {
-        return Err(Unusable::Foreign(
-            "it has data but not the file 'version': restore it from a backup, or move the directory away",
-        ));
-    }
-    for file in [marker, journal] {
-        if file.exists() {
+    locked(path, |_| {
+        let keyspaces = path.join("keyspaces");
+        let used = keyspaces.exists() && keyspaces.read_dir()?.next().is_some();
+        // Looked at again under the lock: another process may just have finished.
+        if finished() || used || path.join("1.jnl").exists() {
+            return Ok(());
+        }
+        for file in [&marker, &journal].into_iter().filter(|file| file.exists()) {
             std::fs::remove_file(file)?;
         }
-    }
-    Ok(())
+        Ok(())
+    })?
 }
 
-/// Epoch and number of partitions; drawn and written if the log is new.
+/// Epoch and number of partitions; drawn and written if the log is new. Without `config` the log
+/// is only looked into: one whose identity is lost still has its events.
 fn identity(
     database: &Database,
     meta: &Keyspace,
     config: Option<&Config>,
 ) -> Result<(Epoch, u32), Unusable> {
-    let unreadable = Unusable::Foreign("its identity cannot be read");
-    if let Some(format) = meta.get("format")? {
-        if *format != FORMAT.to_be_bytes() {
-            return Err(Unusable::Foreign("another version of this program wrote it"));
+    match (stored_identity(meta), config) {
+        (Ok(Some(identity)), _) => Ok(identity),
+        (Ok(None), Some(config)) if segment_names(database).next().is_none() => {
+            // The standard library keys its maps from the operating system's randomness.
+            let epoch = std::collections::hash_map::RandomState::new().build_hasher().finish();
+            let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
+            batch.insert(meta, "format", FORMAT.to_be_bytes());
+            batch.insert(meta, "epoch", epoch.to_be_bytes());
+            batch.insert(meta, "partitions", config.partitions.to_be_bytes());
+            batch.commit()?;
+            // Into a table soon: without its identity a log is worth little.
+            meta.rotate_memtable()?;
+            Ok((Epoch(epoch), config.partitions))
         }
-        let (epoch, count) = (meta.get("epoch")?, meta.get("partitions")?);
-        let (Some(epoch), Some(count)) = (epoch, count) else { return Err(unreadable) };
-        let (Ok(epoch), Ok(count)) = ((*epoch).try_into(), (*count).try_into()) else {
-            return Err(unreadable);
-        };
-        return Ok((Epoch(u64::from_be_bytes(epoch)), u32::from_be_bytes(count)));
+        (Err(error @ Unusable::Foreign(_)), _) => Err(error),
+        (_, Some(_)) => Err(Unusable::Foreign(
+            "its identity cannot be read: take out what it holds with `keng bus export`, then move \
+             the directory away",
+        )),
+        (_, None) => {
+            let last = segment_names(database).map(|(partition, _)| partition).max();
+            let last = last.ok_or(Unusable::Foreign("there is no log"))?;
+            Ok((Epoch(0), last.saturating_add(1)))
+        }
     }
-    let Some(config) = config else { return Err(Unusable::Foreign("there is no log")) };
-    if segment_names(database).next().is_some() {
-        return Err(unreadable);
+}
+
+fn stored_identity(meta: &Keyspace) -> Result<Option<(Epoch, u32)>, Unusable> {
+    let Some(format) = meta.get("format")? else { return Ok(None) };
+    if *format != FORMAT.to_be_bytes() {
+        return Err(Unusable::Foreign("another version of this program wrote it"));
     }
-    // The standard library keys its maps from the operating system's randomness.
-    let epoch = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let number =
+        |bytes: Option<fjall::UserValue>| Some(u64::from_be_bytes((*bytes?).try_into().ok()?));
+    let (epoch, count) = (meta.get("epoch")?, meta.get("partitions")?);
+    let count = count.and_then(|count| Some(u32::from_be_bytes((*count).try_into().ok()?)));
+    Ok(number(epoch).map(Epoch).zip(count))
+}
+
+/// Where parts of the log were moved aside since it was last opened, nobody knows any more which
+/// offsets were given away: the log goes on far behind all of them.
+fn leave_offsets_out(
+    path: &Path,
+    database: &Database,
+    meta: &Keyspace,
+    partitions: &mut [Partition],
+) -> Result<(), Unusable> {
+    let mut aside = 0_u64;
+    for entry in path.read_dir()? {
+        aside += u64::from(Path::new(&entry?.file_name()).extension().is_some_and(|e| e == ASIDE));
+    }
+    let known =
+        meta.get("aside")?.and_then(|known| Some(u64::from_be_bytes((*known).try_into().ok()?)));
+    if known.unwrap_or(0) == aside {
+        return Ok(());
+    }
+    if aside > known.unwrap_or(0) {
+        for (number, partition) in (0_u32..).zip(partitions) {
+            partition.end = partition.end.saturating_add(OFFSETS_LEFT_OUT);
+            partition.segments.push(Segment::open(database, number, partition.end)?);
+        }
+    }
     let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-    batch.insert(meta, "format", FORMAT.to_be_bytes());
-    batch.insert(meta, "epoch", epoch.to_be_bytes());
-    batch.insert(meta, "partitions", config.partitions.to_be_bytes());
-    batch.commit()?;
-    Ok((Epoch(epoch), config.partitions))
+    batch.insert(meta, "aside", aside.to_be_bytes());
+    batch.commit().map_err(Unusable::from)
 }
 
 fn positions(meta: &Keyspace) -> Result<HashMap<(Group, u32), u64>, Unusable> {

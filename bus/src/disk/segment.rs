@@ -15,7 +15,7 @@ const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Offsets left out when the end of a log is damaged: more events than a segment holds, so that
 /// no offset that was acknowledged is ever given to another event.
-const OFFSETS_LEFT_OUT: u64 = 1 << 32;
+pub(super) const OFFSETS_LEFT_OUT: u64 = 1 << 32;
 
 /// An entry that fjall could read.
 type Entry = (UserKey, UserValue);

@@ -243,7 +243,7 @@ async fn a_creation_that_was_killed_is_begun_again() {
     // With data in it, a missing marker is no unfinished creation.
     std::fs::remove_file(events.join("version")).unwrap();
     let error = bench.try_open().unwrap_err();
-    assert!(matches!(error, Error::Storage { .. }), "{error}");
+    assert!(matches!(error, Error::Broken { .. }), "{error}");
     assert!(events.join("0.jnl").exists(), "and nothing is removed");
 }
 

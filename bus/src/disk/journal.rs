@@ -1,0 +1,163 @@
+//! fjall's write-ahead journals, read without changing them.
+//!
+//! fjall cuts a journal off at the first entry that it cannot read: right after a crash, when
+//! that is the end of a write that nobody was told of, and wrong when whole batches follow, which
+//! were acknowledged. This tells the two apart before fjall sees the file. It checks no sums; what
+//! it takes for whole fjall may still refuse, and never cuts.
+//!
+//! The format is that of fjall 3: a batch is `1, items u32, number u64`, then its items, then
+//! `3, sum u64, "FJL\x03"`; an item is `2, kind u8, compression u8, keyspace u64, key length u16,
+//! value length u32, stored length u32, key, value`, or `4, keyspace u64`. All little endian. The
+//! rest of a file that was laid out in advance is zeros.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+/// What ends a batch.
+const TRAILER: &[u8; 4] = b"FJL\x03";
+
+/// Largest stored value: a record as it is framed, with room to spare.
+const VALUE_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// Bytes that are looked at in one go where a batch is searched for.
+const SEARCH_BYTES: usize = 64 * 1024;
+
+/// What a journal holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// Whole batches, ascending.
+    pub(super) batches: Vec<Range<u64>>,
+    /// Stretches before the last whole batch that belong to none.
+    pub(super) damaged: Vec<Range<u64>>,
+    /// Whether something other than zeros follows the last whole batch.
+    pub(super) torn: bool,
+}
+
+/// Reads the journal at `path`.
+pub(super) fn read(path: &Path) -> std::io::Result<Contents> {
+    let file = File::open(path)?;
+    let end = file.metadata()?.len();
+    let mut journal = Journal { file: BufReader::with_capacity(SEARCH_BYTES, file), at: 0, end };
+    let mut contents = Contents::default();
+    let mut at = 0;
+    while at < end {
+        if let Some(next) = journal.batch(at)? {
+            contents.batches.push(at..next);
+            at = next;
+            continue;
+        }
+        let (found, zeros) = journal.search(at)?;
+        let Some(next) = found else {
+            contents.torn = !zeros;
+            break;
+        };
+        contents.damaged.push(at..next);
+        at = next;
+    }
+    Ok(contents)
+}
+
+struct Journal {
+    file: BufReader<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Journal {
+    fn go(&mut self, to: u64) -> std::io::Result<()> {
+        let step = i64::try_from(to).unwrap_or(i64::MAX) - i64::try_from(self.at).unwrap_or(0);
+        self.file.seek_relative(step)?;
+        self.at = to;
+        Ok(())
+    }
+
+    fn take<const N: usize>(&mut self) -> std::io::Result<Option<[u8; N]>> {
+        if self.end.saturating_sub(self.at) < N as u64 {
+            return Ok(None);
+        }
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes)?;
+        self.at += N as u64;
+        Ok(Some(bytes))
+    }
+
+    /// Where the batch that begins at `at` ends, if a whole one does.
+    fn batch(&mut self, at: u64) -> std::io::Result<Option<u64>> {
+        self.go(at)?;
+        let Some([1, items @ .., _, _, _, _, _, _, _, _]) = self.take::<13>()? else {
+            return Ok(None);
+        };
+        for _ in 0..u32::from_le_bytes(items) {
+            if !self.item()? {
+                return Ok(None);
+            }
+        }
+        let Some([3, _, _, _, _, _, _, _, _, trailer @ ..]) = self.take::<13>()? else {
+            return Ok(None);
+        };
+        Ok((trailer == *TRAILER).then_some(self.at))
+    }
+
+    /// Passes over an item, if there is one.
+    fn item(&mut self) -> std::io::Result<bool> {
+        match self.take::<9>()? {
+            Some([4, ..]) => Ok(true),
+            // Kinds: a value, or one of two that delete. We write no compressed ones.
+            Some([2, 0..=2, 0, ..]) => {
+                let Some([_, _, lengths @ ..]) = self.take::<12>()? else { return Ok(false) };
+                let [a, b, c, d, e, f, g, h, i, j] = lengths;
+                let key = u16::from_le_bytes([a, b]);
+                let (value, stored) =
+                    (u32::from_le_bytes([c, d, e, f]), u32::from_le_bytes([g, h, i, j]));
+                let next = self.at.saturating_add(u64::from(key)).saturating_add(u64::from(stored));
+                if value != stored || stored > VALUE_BYTES_MAX || next > self.end {
+                    return Ok(false);
+                }
+                self.go(next)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The first place after `at` where a whole batch begins, and whether all before it, or before
+    /// the end, is zeros.
+    fn search(&mut self, at: u64) -> std::io::Result<(Option<u64>, bool)> {
+        let (mut from, mut zeros) = (at, true);
+        let (mut window, nothing) = (vec![0; SEARCH_BYTES], vec![0; SEARCH_BYTES]);
+        while from < self.end {
+            let length = self.fill(from, &mut window)?;
+            let known = window.get(..length).unwrap_or_default();
+            // Most of what was laid out in advance.
+            if Some(known) == nothing.get(..length) {
+                from += length as u64;
+                continue;
+            }
+            zeros = false;
+            // What begins an item must follow; where the window ends it may.
+            let begins = |offset: &usize| {
+                known.get(*offset) == Some(&1)
+                    && matches!(known.get(offset.saturating_add(13)), None | Some(2 | 4))
+            };
+            for offset in (0..length).filter(begins) {
+                let candidate = from + offset as u64;
+                let end = if candidate > at { self.batch(candidate)? } else { None };
+                if end.is_some_and(|end| end > candidate + 26) {
+                    return Ok((Some(candidate), zeros));
+                }
+            }
+            from += length as u64;
+        }
+        Ok((None, zeros))
+    }
+
+    fn fill(&mut self, from: u64, window: &mut [u8]) -> std::io::Result<usize> {
+        let length = usize::try_from(self.end - from).unwrap_or(usize::MAX).min(window.len());
+        self.file.seek(SeekFrom::Start(from))?;
+        self.file.read_exact(window.get_mut(..length).unwrap_or_default())?;
+        self.at = from + length as u64;
+        Ok(length)
+    }
+}
