@@ -180,7 +180,9 @@ fn alert_routes() -> Vec<Route> {
     let (read, handle) = (Needs(P::ReadAlerts), Needs(P::HandleAlerts));
     vec![
         get("/api/v1/alerts", read, alerts::list, "Alerts, latest opened first")
-            .query(&["state", "severity", "rule", "text", "assignee", "since", "cursor", "limit"])
+            .query(&[
+                "state", "severity", "id", "rule", "text", "assignee", "since", "cursor", "limit",
+            ])
             .gives("AlertPage"),
         get("/api/v1/alerts/{id}", read, alerts::get, "One alert with its events and history")
             .gives("Alert"),

@@ -1,12 +1,20 @@
 //! `keng alerts`: the alert desk from a terminal.
 
+mod view;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::tail::percent_encode;
 use crate::client::{Client, Remote, part};
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output;
+
+/// Characters of a whole id; a shorter one is looked up as the beginning of one.
+const ID_LENGTH: usize = 32;
+
+/// Alerts that an ambiguous beginning names in its error.
+const CANDIDATES: usize = 5;
 
 /// Arguments of `keng alerts`.
 #[derive(Debug, Args)]
@@ -24,10 +32,10 @@ pub(crate) struct Alerts {
 enum Action {
     /// List alerts, newest first
     List {
-        /// Only alerts in this state: open, acknowledged, closed
+        /// Only alerts in any of these states: open, acknowledged, closed; with commas between
         #[arg(long)]
         state: Option<String>,
-        /// Only alerts of this severity
+        /// Only alerts of this severity or graver
         #[arg(long)]
         severity: Option<String>,
         /// Most alerts to print
@@ -36,12 +44,12 @@ enum Action {
     },
     /// Show one alert whole
     Show {
-        /// Alert id
+        /// Alert id, or as much of its beginning as names no other
         id: String,
     },
     /// Say that you are looking at it
     Ack {
-        /// Alert id
+        /// Alert id, or as much of its beginning as names no other
         id: String,
         /// A note for the history
         #[arg(long)]
@@ -49,16 +57,16 @@ enum Action {
     },
     /// Give it to somebody
     Assign {
-        /// Alert id
+        /// Alert id, or as much of its beginning as names no other
         id: String,
         /// User name
         to: String,
     },
     /// Close it with a verdict
     Close {
-        /// Alert id
+        /// Alert id, or as much of its beginning as names no other
         id: String,
-        /// `true_positive`, `false_positive`, benign or duplicate
+        /// `true_positive`, `false_positive`, benign, duplicate, test or inconclusive
         #[arg(long)]
         verdict: String,
         /// A note for the history
@@ -67,7 +75,7 @@ enum Action {
     },
     /// Open a closed alert again
     Reopen {
-        /// Alert id
+        /// Alert id, or as much of its beginning as names no other
         id: String,
         /// A note for the history
         #[arg(long)]
@@ -87,6 +95,7 @@ pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
             return list(&client, people, state, severity, limit).await;
         }
         Action::Show { id } => {
+            let id = whole(&client, id).await?;
             let alert: Value =
                 client.get(&format!("/api/v1/alerts/{}", percent_encode(&id))).await?;
             return show(&alert, people);
@@ -98,6 +107,7 @@ pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
         }
         Action::Reopen { id, note } => (id, "reopen", json!({"note": note})),
     };
+    let id = whole(&client, id).await?;
     let body = without_nulls(body);
     let path = format!("/api/v1/alerts/{}/{verb}", percent_encode(&id));
     let alert: Value = client.post(&path, &body).await?;
@@ -108,6 +118,29 @@ pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
         output::json_line(&alert)?;
     }
     Ok(Exit::Fine)
+}
+
+/// The one id that begins like this; an id that is none is left for the node to refuse.
+async fn whole(client: &Client, id: String) -> anyhow::Result<String> {
+    if id.is_empty() || id.chars().count() >= ID_LENGTH {
+        return Ok(id);
+    }
+    let limit = CANDIDATES + 1;
+    let path = format!("/api/v1/alerts?limit={limit}&id={}", percent_encode(&id));
+    let answer: Value = client.get(&path).await?;
+    let alerts = part(&answer, "/alerts").as_array().map(Vec::as_slice).unwrap_or_default();
+    let found: Vec<&str> = alerts.iter().filter_map(|alert| part(alert, "/id").as_str()).collect();
+    match found.as_slice() {
+        [] => Ok(id),
+        [only] => Ok((*only).to_owned()),
+        several => {
+            let named = several.iter().take(CANDIDATES).copied().collect::<Vec<_>>().join("\n  ");
+            let total = part(&answer, "/total");
+            let message =
+                format!("{total} alerts begin with '{id}': write more of it\n  {named}");
+            Err(Failure::error(Exit::Invalid, message))
+        }
+    }
 }
 
 fn without_nulls(mut body: Value) -> Value {
@@ -140,37 +173,16 @@ async fn list(
         output::note("no alerts");
         return Ok(Exit::Fine);
     }
-    let text = |alert: &Value, name: &str| {
-        alert.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let rows: Vec<Vec<String>> = alerts
-        .iter()
-        .map(|alert| {
-            vec![
-                text(alert, "severity"),
-                text(alert, "state"),
-                part(alert, "/count").to_string(),
-                text(alert, "last_at"),
-                text(alert, "id"),
-                format!("{}  {}", text(alert, "title"), group(alert)),
-            ]
-        })
-        .collect();
-    output::table(&["SEVERITY", "STATE", "COUNT", "LAST", "ID", "ALERT"], &rows)?;
+    let rows: Vec<_> = alerts.iter().map(view::row).collect();
+    output::table(&view::HEADINGS, &rows)?;
     Ok(Exit::Fine)
 }
 
-fn group(alert: &Value) -> String {
-    let pairs = part(alert, "/group").as_object().into_iter().flatten();
-    pairs
-        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 fn show(alert: &Value, people: bool) -> anyhow::Result<Exit> {
-    let rendered =
-        if people { serde_json::to_string_pretty(alert)? } else { serde_json::to_string(alert)? };
-    output::line(&output::harmless(&rendered))?;
+    if people {
+        view::page(alert).iter().try_for_each(|line| output::line(&output::safe(line)))?;
+    } else {
+        output::json_line(alert)?;
+    }
     Ok(Exit::Fine)
 }
