@@ -56,9 +56,10 @@ impl Parts {
 }
 
 /// How the parts of the node stand. They are opened before anything is served, and a part that
-/// fails for good ends the node; what remains to be seen is the disk.
+/// fails for good ends the node; what remains to be seen is the disk, and whether the alert store
+/// takes findings.
 pub(super) fn components(parts: &Parts) -> Components {
-    let data = parts.ground.place.data.clone();
+    let (data, desk) = (parts.ground.place.data.clone(), parts.desk.clone());
     let mut names = vec!["bus", "rules", "alerting"];
     names.extend(parts.index.is_some().then_some("index"));
     names.extend(parts.ingest.is_some().then_some("ingest"));
@@ -66,9 +67,12 @@ pub(super) fn components(parts: &Parts) -> Components {
         let free = disk::free_bytes(&data);
         let low = free.is_some_and(|bytes| bytes < DISK_LOW_BYTES);
         let component = |name: &&'static str| {
-            let full = low && matches!(*name, "bus" | "index");
-            let detail = full.then(|| "less than 1 GiB of disk is left".to_owned());
-            Component { name, ready: !full, detail }
+            let detail = match *name {
+                "bus" | "index" if low => Some("less than 1 GiB of disk is left".to_owned()),
+                "alerting" => desk.trouble(),
+                _ => None,
+            };
+            Component { name, ready: detail.is_none(), detail }
         };
         names.iter().map(component).collect()
     })

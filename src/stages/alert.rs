@@ -10,8 +10,9 @@ use tokio::runtime::Handle;
 
 use crate::stage::Stage;
 
-/// Pause before a store that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// Pause before a store that failed is tried again; it doubles up to the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
 
 /// The stage that feeds the alert desk.
 #[derive(Debug)]
@@ -31,13 +32,8 @@ impl AlertStage {
 }
 
 impl Stage for AlertStage {
-    fn name(&self) -> &'static str {
-        "alerting"
-    }
-
-    fn topic(&self) -> Topic {
-        Topic::Findings
-    }
+    const NAME: &'static str = "alerting";
+    const TOPIC: Topic = Topic::Findings;
 
     fn positions(&self) -> Positions {
         keng_bus::committed()
@@ -54,10 +50,13 @@ impl Stage for AlertStage {
             }
         };
         let findings: Vec<Finding> = records.iter().filter_map(decode).collect();
-        // A call that waits for a full disk is better than one that is never made.
+        // A call that waits for a full disk is better than one that is never made. What the store
+        // would never take, the desk has set aside.
+        let mut pause = RETRY_FIRST;
         while let Err(error) = self.runtime.block_on(self.desk.apply(&findings)) {
-            tracing::error!(%error, "the alert store failed; trying again");
-            std::thread::sleep(RETRY);
+            tracing::error!(%error, ?pause, "the alert store failed; trying again");
+            std::thread::sleep(pause);
+            pause = pause.saturating_mul(2).min(RETRY_LONGEST);
         }
         if let Some(last) = records.last() {
             self.done.insert(last.position.partition, last.end());
