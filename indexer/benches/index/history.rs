@@ -15,6 +15,7 @@ use keng_indexer::{
 };
 use keng_metrics::Registry;
 
+use crate::cpu_time;
 use crate::estate::{BATCH, Pace, Random, batch};
 
 /// Events of a history whose number is not given.
@@ -122,6 +123,7 @@ fn time(
     run: impl Fn(&Searcher, &Control<'_>) -> u64,
 ) {
     let searcher = open(dir).searcher();
+    let cpu = cpu_time();
     let cancelled = AtomicBool::new(false);
     let mut found = 0;
     let mut times: Vec<Duration> = (0..=ROUNDS)
@@ -139,9 +141,13 @@ fn time(
             elapsed()
         })
         .collect();
+    let processor = (cpu_time() - cpu) / u32::try_from(times.len()).unwrap_or(1);
     let first = times.remove(0);
     times.sort();
     let middle = times.get(ROUNDS / 2).copied().unwrap_or_default();
     let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
-    println!("{what}: {:.1} ms, then {:.1} ms ({found})", ms(first), ms(middle));
+    let (first, middle, processor) = (ms(first), ms(middle), ms(processor));
+    println!(
+        "{what}: {first:.1} ms, then {middle:.1} ms, {processor:.1} ms of processor ({found})"
+    );
 }

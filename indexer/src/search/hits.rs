@@ -225,6 +225,18 @@ fn known_count(
         Filter::Not(inner) => {
             known_count(inner, evaluator, whole)?.and_then(|count| all.checked_sub(count))
         }
+        // A bare word is looked for in several fields, of which most do not have it.
+        Filter::Or(parts) => {
+            let mut found = 0;
+            for part in parts {
+                match known_count(part, evaluator, whole)? {
+                    Some(0) => {}
+                    Some(count) if found == 0 => found = count,
+                    _ => return Ok(None),
+                }
+            }
+            Some(found)
+        }
         Filter::Leaf(leaf) if whole => match (&leaf.field, &leaf.test) {
             (LeafField::Text, LeafTest::Text(TextTest::Words(phrase))) => match &*phrase.words {
                 [word] => {
