@@ -50,6 +50,16 @@ pub(crate) struct Client {
 }
 
 impl Remote {
+    /// Whether a node was named, or says that it runs on the data directory.
+    pub(crate) fn names_node(&self) -> bool {
+        self.url.is_some() || node_of(&self.data).is_some()
+    }
+
+    /// The data directory of the node on this machine.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Reads token and trust.
     ///
     /// # Errors

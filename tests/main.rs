@@ -20,6 +20,7 @@ mod end_to_end;
 mod kafka;
 mod prometheus;
 mod reload;
+mod search;
 mod sigma;
 mod support;
 mod tidy;

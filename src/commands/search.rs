@@ -1,14 +1,34 @@
-//! `keng search`: asks a running node and prints what it found.
+//! `keng search`: asks a node, or reads the index where none runs, and prints what was found.
+
+mod source;
+
+use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+use keng_event::{Clock, SystemClock};
+use keng_indexer::query::{Context, Query};
 use serde_json::{Value, json};
 
 use crate::client::{Remote, part};
 use crate::exit::{Exit, Failure};
 use crate::output;
+use source::Source;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    the search was answered, whether or not anything matches
+  1    nothing matches, with --fail-empty
+  2    wrong usage: an unknown option, a number that is none
+  3    the query or a time is invalid; the message points at the place
+  4    neither node nor index can be reached, or the node refuses
+  5    the answer is partial: time ran out
+  6    the index is damaged
+  130  interrupted";
 
 /// Arguments of `keng search`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Search {
     /// Query, for example: event.outcome:failure source.ip:203.0.113.0/24 "đăng nhập"
     #[arg(default_value = "*")]
@@ -34,6 +54,10 @@ pub(crate) struct Search {
     /// Print NDJSON even on a terminal
     #[arg(long)]
     json: bool,
+    /// Read the index under --data itself, also while a node runs on it; what the node has only
+    /// in memory, the last minutes, is not there. So it is done without this when no node runs
+    #[arg(long, conflicts_with_all = ["url", "token_file", "ca"])]
+    offline: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -50,9 +74,9 @@ const PAGE: u64 = 1_000;
 /// Runs the command.
 ///
 /// # Errors
-/// When the node cannot be reached or the query is invalid; the message points at the place.
+/// When nothing answers or the query is invalid; the message points at the place.
 pub(crate) async fn run(arguments: Search) -> anyhow::Result<Exit> {
-    let client = arguments.remote.client()?;
+    let source = Source::choose(&arguments.remote, arguments.offline)?;
     let sort = match arguments.sort {
         Sort::Newest => "newest",
         Sort::Oldest => "oldest",
@@ -68,10 +92,7 @@ pub(crate) async fn run(arguments: Search) -> anyhow::Result<Exit> {
         if let Some(body) = body.as_object_mut() {
             body.retain(|_, value| !value.is_null());
         }
-        let answer: Value = client
-            .post("/api/v1/search", &body)
-            .await
-            .map_err(|error| point_at(&arguments.query, error))?;
+        let answer = source.ask(&body).await.map_err(|error| point_at(&arguments.query, error))?;
         let hits = part(&answer, "/hits").as_array().cloned().unwrap_or_default();
         for hit in &hits {
             if people { print_hit(hit)? } else { output::json_line(hit)? }
@@ -124,11 +145,23 @@ fn print_hit(hit: &Value) -> anyhow::Result<()> {
     ))
 }
 
-/// Shows the query with a mark under the place that the node complains about.
+/// Puts the query into the error, with carets under what is wrong with it.
 fn point_at(query: &str, error: anyhow::Error) -> anyhow::Error {
-    let exit = crate::exit::exit_of(&error);
-    match exit {
-        Exit::Invalid => Failure::error(exit, format!("{error}\n  query: {query}")),
+    let (now, zone, none) = (SystemClock::default().now(), TimeZone::UTC, BTreeSet::new());
+    let datasets = keng_ingest::dataset::all();
+    let context = Context { now, zone: &zone, datasets, known_fields: &none };
+    match (crate::exit::exit_of(&error), Query::parse(query, &context)) {
+        (Exit::Invalid, Err(wrong)) => {
+            let wrong = wrong.diagnostic();
+            let mut message = wrong.message.clone();
+            for line in wrong.caret_lines(query).lines() {
+                message += &format!("\n  {}", output::safe(line));
+            }
+            if let Some(hint) = &wrong.hint {
+                message += &format!("\n  hint: {hint}");
+            }
+            Failure::error(Exit::Invalid, message)
+        }
         _ => error,
     }
 }
