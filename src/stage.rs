@@ -21,11 +21,12 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// What a stage does with the records of its topic. Everything here may block.
 pub(crate) trait Stage: Send + 'static {
-    /// The group it reads as, and its name in logs.
-    fn name(&self) -> &'static str;
+    /// The group it reads as, and its name in logs. What it has yet to read is kept for it under
+    /// this name.
+    const NAME: &'static str;
 
     /// What it reads.
-    fn topic(&self) -> Topic;
+    const TOPIC: Topic;
 
     /// Where its own store says that it stands.
     fn positions(&self) -> Positions;
@@ -66,11 +67,11 @@ pub(crate) struct Road {
 /// # Errors
 /// When the bus or the stage fails for good; the node then stops, because a stage that silently
 /// stands still is worse than a process that restarts.
-pub(crate) async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()> {
-    let name = stage.name();
+pub(crate) async fn run<S: Stage>(mut stage: S, road: Road) -> anyhow::Result<()> {
+    let name = S::NAME;
     let subscription = road
         .bus
-        .subscribe(stage.topic(), Group::from(name), stage.positions())
+        .subscribe(S::TOPIC, Group::from(name), stage.positions())
         .await
         .with_context(|| format!("stage {name}: subscribing"))?;
     let mut reading =
@@ -89,7 +90,7 @@ pub(crate) async fn run(mut stage: impl Stage, road: Road) -> anyhow::Result<()>
             }
             // Slow is not the same as at the end: a cold disk and a broker take their time.
             Err(_elapsed) => {
-                (Vec::new(), at_head(&reading.reached, road.bus.as_ref(), stage.topic()).await?)
+                (Vec::new(), at_head(&reading.reached, road.bus.as_ref(), S::TOPIC).await?)
             }
         };
         publish(&road, published).await?;
@@ -148,12 +149,12 @@ impl Reading {
         self.reached.insert(position.partition, position.offset);
     }
 
-    fn deal_with(
+    fn deal_with<S: Stage>(
         &mut self,
-        stage: &mut impl Stage,
+        stage: &mut S,
         delivery: Delivery,
     ) -> anyhow::Result<Vec<Record>> {
-        let name = stage.name();
+        let name = S::NAME;
         match delivery {
             Delivery::Records(records) => {
                 if let Some(last) = records.last() {

@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ground, Role};
 use crate::codec::Codec;
-use crate::stage::Road;
+use crate::stage::{Road, Stage};
+use crate::stages::alert::AlertStage;
+use crate::stages::index::IndexStage;
+use crate::stages::rules::RulesStage;
 
 /// Events at the end of the log in which idempotency keys are looked for at the start.
 const REMEMBER_EVENTS: u64 = 200_000;
@@ -29,15 +32,16 @@ pub(super) struct Opened {
 
 /// Which groups must have read something before it may be deleted.
 fn required(roles: &[Role]) -> Vec<(Topic, Group)> {
-    let group = |role, topic, name: &str| roles.contains(&role).then(|| (topic, Group::from(name)));
-    [
-        group(Role::Rules, Topic::Events, "rules"),
-        group(Role::Index, Topic::Events, "index"),
-        group(Role::Alert, Topic::Findings, "alerting"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    fn group<S: Stage>() -> (Topic, Group) {
+        (S::TOPIC, Group::from(S::NAME))
+    }
+    let of_role = |role: &Role| match role {
+        Role::Rules => Some(group::<RulesStage>()),
+        Role::Index => Some(group::<IndexStage>()),
+        Role::Alert => Some(group::<AlertStage>()),
+        Role::Ingest | Role::Api => None,
+    };
+    roles.iter().filter_map(of_role).collect()
 }
 
 /// Opens the bus that the settings name.

@@ -125,13 +125,8 @@ fn to_bus(position: keng_indexer::Position) -> Position {
 }
 
 impl Stage for IndexStage {
-    fn name(&self) -> &'static str {
-        "index"
-    }
-
-    fn topic(&self) -> Topic {
-        Topic::Events
-    }
+    const NAME: &'static str = "index";
+    const TOPIC: Topic = Topic::Events;
 
     fn positions(&self) -> Positions {
         let index = self.index.clone();

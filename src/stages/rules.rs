@@ -96,13 +96,8 @@ fn records(findings: &[Finding]) -> Vec<Record> {
 }
 
 impl Stage for RulesStage {
-    fn name(&self) -> &'static str {
-        "rules"
-    }
-
-    fn topic(&self) -> Topic {
-        Topic::Events
-    }
+    const NAME: &'static str = "rules";
+    const TOPIC: Topic = Topic::Events;
 
     fn positions(&self) -> Positions {
         let reached = Arc::clone(&self.reached);
