@@ -117,9 +117,12 @@ fn list(dir: &std::path::Path, people: bool) -> anyhow::Result<Exit> {
 fn check(dir: &std::path::Path, people: bool) -> anyhow::Result<Exit> {
     let mut damaged = 0;
     for check in disk::check(dir)? {
-        damaged += check.damaged;
+        damaged += check.damaged + check.faults.len() as u64;
         let topic = check.topic.as_str();
         if people {
+            for fault in &check.faults {
+                tell(fault)?;
+            }
             output::line(&format!(
                 "{topic}: {} events in {} records, {} bytes, {} damaged",
                 check.events, check.records, check.bytes, check.damaged
@@ -135,8 +138,12 @@ fn check(dir: &std::path::Path, people: bool) -> anyhow::Result<Exit> {
                 json!({"partition": damage.partition, "from": damage.from, "to": damage.to,
                        "reason": damage.reason})
             });
+            let faults = check.faults.iter().map(|fault| {
+                json!({"path": fault.path, "wrong": fault.wrong, "lost": fault.lost,
+                       "remedy": fault.remedy})
+            });
             output::json_line(&json!({
-                "topic": topic, "events": check.events, "records": check.records,
+                "topic": topic, "faults": faults.collect::<Vec<_>>(), "events": check.events, "records": check.records,
                 "bytes": check.bytes, "damaged": check.damaged,
                 "damages": damages.collect::<Vec<_>>(),
             }))?;
@@ -145,10 +152,17 @@ fn check(dir: &std::path::Path, people: bool) -> anyhow::Result<Exit> {
     Ok(if damaged == 0 { Exit::Fine } else { Exit::Damaged })
 }
 
+/// A file that keeps the log from being opened, and what to do about it.
+fn tell(fault: &disk::Fault) -> anyhow::Result<()> {
+    output::line(&format!("{} {}", fault.path.display(), fault.wrong))?;
+    output::line(&format!("  lost:     {}", fault.lost))?;
+    output::line(&format!("  to go on: {}", fault.remedy))
+}
+
 fn export(dir: &std::path::Path, topic: Topic) -> anyhow::Result<Exit> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut failed = None;
-    disk::export(dir, topic, None, 0, &mut |record| {
+    let faults = disk::export(dir, topic, None, 0, &mut |record| {
         let written = match topic {
             Topic::Events => write_events(&record, &mut out),
             Topic::Findings => write_finding(&record, &mut out),
@@ -162,7 +176,11 @@ fn export(dir: &std::path::Path, topic: Topic) -> anyhow::Result<Exit> {
         }
     })?;
     out.flush().context("writing to standard output")?;
-    failed.map_or(Ok(Exit::Fine), Err)
+    failed.map_or(Ok(()), Err)?;
+    for fault in &faults {
+        tracing::error!("not everything could be read: {fault}");
+    }
+    Ok(if faults.is_empty() { Exit::Fine } else { Exit::Damaged })
 }
 
 fn write_events(record: &Delivered, out: &mut impl Write) -> anyhow::Result<()> {
