@@ -32,7 +32,7 @@ pub struct Engine {
 const MAGIC: &[u8; 4] = b"KGRS";
 
 /// Version of the snapshot format.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 impl Engine {
     /// An engine with empty windows. Registers the families of detection in `registry`.
@@ -261,10 +261,11 @@ impl Sink<'_> {
         if feeds.is_empty() {
             return;
         }
-        if self.correlator.is_late(source(event), event.time()) {
+        let source = source(event);
+        if self.correlator.is_late(source, last) {
             self.metrics.late.inc();
         }
-        let fired = self.count(&feeds, Occurrence { last, facts: matched });
+        let fired = self.count(&feeds, Occurrence { last, source, facts: matched });
         self.fired(fired, Some(matched));
     }
 
@@ -276,7 +277,8 @@ impl Sink<'_> {
             self.matched(fired.rule, rule);
             if !rule.feeds.is_empty() {
                 let facts = FiredFacts { rules: self.rules, fired: &fired, matched };
-                let occurrence = Occurrence { last: fired.last, facts: &facts };
+                let (last, source) = (fired.last, fired.source);
+                let occurrence = Occurrence { last, source, facts: &facts };
                 queue.extend(self.count(&rule.feeds, occurrence));
             }
             if rule.generates {
@@ -306,9 +308,9 @@ impl Sink<'_> {
                     counted.push(*number);
                     fired.extend(more);
                 }
-                Err(_) => {
+                Err(unusable) => {
                     let id = rules.rule(*number).map_or("", |rule| rule.reference.id.as_str());
-                    metrics.evaluation_errors.with(&[id, "missing_field"]).inc();
+                    metrics.evaluation_errors.with(&[id, unusable.reason()]).inc();
                 }
             }
         }
@@ -316,12 +318,9 @@ impl Sink<'_> {
     }
 
     fn counts_events(&self, number: u32) -> bool {
-        use crate::compile::correlations::CompiledKind;
         use crate::rule_set::CompiledBody;
         match self.rules.rule(number).map(|rule| &rule.body) {
-            Some(CompiledBody::Correlation(rule)) => {
-                matches!(rule.kind, CompiledKind::EventCount(_) | CompiledKind::ValueCount { .. })
-            }
+            Some(CompiledBody::Correlation(rule)) => !rule.tells_rules_apart(),
             _ => false,
         }
     }

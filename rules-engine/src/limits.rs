@@ -53,7 +53,15 @@ pub const GROUP_BY_MAX: usize = 16;
 pub const CHAIN_MAX: usize = 10;
 
 /// Highest count in a correlation condition: the state of one key holds that many times.
-pub const CORRELATION_COUNT_MAX: u64 = 100_000;
+pub const CORRELATION_COUNT_MAX: usize = 100_000;
+
+/// Most alternatives that an expression over rule names may come to: each is tried for every
+/// occurrence.
+pub const CORRELATION_CLAUSES_MAX: usize = 64;
+
+/// Shortest timespan of `rate_change`: its average is over such timespans, of which the allowed
+/// lateness must not hold too many.
+pub const RATE_TIMESPAN_MIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Longest `timespan` in seconds (90 days): state lives in memory.
 pub const TIMESPAN_SECONDS_MAX: u64 = 90 * 86_400;
@@ -62,8 +70,16 @@ pub const TIMESPAN_SECONDS_MAX: u64 = 90 * 86_400;
 /// a key of a MiB.
 pub const GROUP_VALUE_BYTES_MAX: usize = 1_024;
 
-/// Occurrences of one rule that `temporal` rules remember per key.
-pub const TEMPORAL_TIMES_MAX: usize = 16;
+/// Occurrences of one key that may lie inside the allowed lateness, where their order is not
+/// yet certain. Beyond it the oldest are taken as they are.
+pub const UNSETTLED_MAX: usize = 1_024;
+
+/// Values of one key that `value_sum`, `value_avg`, `value_median` and `value_percentile` keep
+/// exactly; more are kept by slices of the timespan.
+pub const VALUES_EXACT_MAX: usize = 4_096;
+
+/// Sources whose clocks the windows of one key wait for; of more, the ones seen last.
+pub const SOURCES_PER_KEY_MAX: usize = 4;
 
 /// Most sources whose newest event time is remembered, for counting late events.
 pub const SOURCES_MAX: usize = 100_000;

@@ -4,7 +4,7 @@ use keng_event::hash::fnv64;
 
 use crate::limits;
 use crate::sigma::Fault;
-use crate::sigma::correlation::{Condition, Correlation, Kind};
+use crate::sigma::correlation::{Condition, Correlation, Kind, Measure, Wanted};
 use crate::sigma::rule::{Body, Rule};
 use crate::text::FastMap;
 
@@ -24,10 +24,107 @@ pub(crate) struct CompiledCorrelation {
 #[derive(Debug)]
 pub(crate) enum CompiledKind {
     EventCount(Condition),
-    ValueCount { fields: Vec<KeyField>, condition: Condition },
-    Temporal { at_least: usize },
-    TemporalOrdered,
+    ValueCount {
+        fields: Vec<KeyField>,
+        condition: Condition,
+    },
+    Value {
+        field: KeyField,
+        measure: Measure,
+        condition: Condition,
+    },
+    Temporal {
+        ordered: bool,
+        wanted: Wanted,
+    },
+    /// Nanoseconds.
+    FirstSeen {
+        fields: Vec<KeyField>,
+        learning: i64,
+    },
+    /// Nanoseconds.
+    RateChange {
+        factor: f64,
+        at_least: u64,
+        baseline: i64,
+        learning: i64,
+    },
 }
+
+impl CompiledCorrelation {
+    /// The condition on a count or a number, if the rule has one.
+    pub(crate) fn condition(&self) -> Option<&Condition> {
+        match &self.kind {
+            CompiledKind::EventCount(condition)
+            | CompiledKind::ValueCount { condition, .. }
+            | CompiledKind::Value { condition, .. } => Some(condition),
+            _ => None,
+        }
+    }
+
+    /// The count from which on the condition holds.
+    pub(crate) fn threshold(&self) -> usize {
+        self.condition().and_then(Condition::threshold).unwrap_or(1)
+    }
+
+    /// Which rules must have matched, and whether in their order.
+    pub(crate) fn wanted(&self) -> Option<(bool, &Wanted)> {
+        match &self.kind {
+            CompiledKind::Temporal { ordered, wanted } => Some((*ordered, wanted)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn measure(&self) -> Option<Measure> {
+        match &self.kind {
+            CompiledKind::Value { measure, .. } => Some(*measure),
+            _ => None,
+        }
+    }
+
+    /// Whether a key of which nothing more is heard fulfils the condition.
+    pub(crate) fn tells_silence(&self) -> bool {
+        match &self.kind {
+            CompiledKind::EventCount(condition) | CompiledKind::ValueCount { condition, .. } => {
+                condition.holds(0.0)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it matters by which of its rules an occurrence comes.
+    pub(crate) fn tells_rules_apart(&self) -> bool {
+        matches!(self.kind, CompiledKind::Temporal { .. })
+    }
+
+    /// The type as the rule has it; medians are percentiles.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match &self.kind {
+            CompiledKind::EventCount(_) => "event_count",
+            CompiledKind::ValueCount { .. } => "value_count",
+            CompiledKind::Value { measure: Measure::Sum, .. } => "value_sum",
+            CompiledKind::Value { measure: Measure::Average, .. } => "value_avg",
+            CompiledKind::Value { measure: Measure::Percentile(_), .. } => "value_percentile",
+            CompiledKind::Temporal { ordered: false, .. } => "temporal",
+            CompiledKind::Temporal { ordered: true, .. } => "temporal_ordered",
+            CompiledKind::FirstSeen { .. } => "first_seen",
+            CompiledKind::RateChange { .. } => "rate_change",
+        }
+    }
+}
+
+/// Every name that a type can have.
+pub(crate) const TYPE_NAMES: [&str; 9] = [
+    "event_count",
+    "value_count",
+    "value_sum",
+    "value_avg",
+    "value_percentile",
+    "temporal",
+    "temporal_ordered",
+    "first_seen",
+    "rate_change",
+];
 
 /// A field whose value separates or counts occurrences.
 #[derive(Debug)]
@@ -192,17 +289,32 @@ pub(crate) fn compile(
     let mut bind = |names: &[String]| {
         names.iter().map(|name| key_field(name, correlation, fields)).collect::<Vec<_>>()
     };
+    let nanos = |time: std::time::Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     let group_by = bind(&correlation.group_by);
     let kind = match &correlation.kind {
         Kind::EventCount(condition) => CompiledKind::EventCount(condition.clone()),
         Kind::ValueCount { fields, condition } => {
             CompiledKind::ValueCount { fields: bind(fields), condition: condition.clone() }
         }
-        Kind::Temporal { at_least } => CompiledKind::Temporal { at_least: *at_least },
-        Kind::TemporalOrdered => CompiledKind::TemporalOrdered,
+        Kind::Value { field, measure, condition } => CompiledKind::Value {
+            field: key_field(field, correlation, fields),
+            measure: *measure,
+            condition: condition.clone(),
+        },
+        Kind::Temporal { ordered, wanted } => {
+            CompiledKind::Temporal { ordered: *ordered, wanted: wanted.clone() }
+        }
+        Kind::FirstSeen { fields, learning } => {
+            CompiledKind::FirstSeen { fields: bind(fields), learning: nanos(*learning) }
+        }
+        Kind::RateChange { factor, at_least, baseline, learning } => CompiledKind::RateChange {
+            factor: *factor,
+            at_least: *at_least,
+            baseline: nanos(*baseline),
+            learning: nanos(*learning),
+        },
     };
-    let timespan = i64::try_from(correlation.timespan.as_nanos()).unwrap_or(i64::MAX);
-    CompiledCorrelation { kind, rules, group_by, timespan }
+    CompiledCorrelation { kind, rules, group_by, timespan: nanos(correlation.timespan) }
 }
 
 fn key_field(name: &str, correlation: &Correlation, fields: &mut Fields) -> KeyField {

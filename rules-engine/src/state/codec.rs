@@ -28,6 +28,13 @@ impl Writer {
         self.u64(items.len() as u64);
         items.for_each(|item| write(self, item));
     }
+
+    pub(crate) fn option<T>(&mut self, item: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.u64(item.is_some().into());
+        if let Some(item) = item {
+            write(self, item);
+        }
+    }
 }
 
 /// Reads bytes; `None` where they end too early or make no sense.
@@ -85,5 +92,18 @@ impl<'b> Reader<'b> {
             items.push(read(self)?);
         }
         Some(items)
+    }
+
+    /// An item, or that there is none.
+    #[expect(clippy::option_option, reason = "the outer says whether the bytes made sense")]
+    pub(crate) fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.u64()? {
+            0 => Some(None),
+            1 => read(self).map(Some),
+            _ => None,
+        }
     }
 }

@@ -1,185 +1,124 @@
 //! So many different values within a timespan.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
 
+use crate::compile::correlations::CompiledCorrelation;
+
+use super::entry::Entry;
+use super::speculative::Machine;
 use super::{Reader, Writer};
 
-/// The newest time of each value, by hash. An occurrence in order costs two look-ups in a sorted
-/// set whatever the number of values: those inside the timespan are counted as they come and go.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Distinct {
+/// The newest time of each value, by hash. An occurrence costs a look-up and a place in a queue,
+/// however many values there are.
+#[derive(Clone, Debug)]
+pub(super) struct Distinct {
     newest_of: HashMap<u64, i64>,
-    by_time: BTreeSet<(i64, u64)>,
-    /// Beginning of the timespan that ends with the newest occurrence.
-    floor: i64,
-    /// Values in it.
-    inside: usize,
+    /// Times and values in order; an entry whose value has come again since is void.
+    queue: VecDeque<(i64, u64)>,
+    /// Everything up to here is used up.
+    used: i64,
+}
+
+impl PartialEq for Distinct {
+    fn eq(&self, other: &Self) -> bool {
+        self.used == other.used && self.newest_of == other.newest_of
+    }
 }
 
 impl Distinct {
-    /// Adds an occurrence of a value; true if it completes `wanted` different ones within
-    /// `span`, which are then used up.
-    pub(crate) fn add(
-        &mut self,
-        value: u64,
-        time: i64,
-        wanted: usize,
-        span: i64,
-        lateness: i64,
-    ) -> bool {
-        if self.by_time.is_empty() {
-            (self.floor, self.inside) = (time.saturating_sub(span), 0);
-        }
-        self.raise_floor(time.saturating_sub(span), lateness);
-        let known = self.newest_of.get(&value).copied();
-        if known.is_none_or(|known| known < time) {
-            if let Some(known) = known {
-                self.remove(value, known);
+    fn is_void(&self, (time, value): (i64, u64)) -> bool {
+        self.newest_of.get(&value) != Some(&time)
+    }
+
+    /// Forgets what is older than `floor`, and void entries before they are the most.
+    fn forget(&mut self, floor: i64) {
+        while let Some((time, value)) = self.queue.front().copied() {
+            if self.is_void((time, value)) {
+                self.queue.pop_front();
+            } else if time < floor {
+                self.queue.pop_front();
+                self.newest_of.remove(&value);
+            } else {
+                break;
             }
-            self.newest_of.insert(value, time);
-            self.by_time.insert((time, value));
-            self.inside += usize::from(time >= self.floor);
         }
-        let from = if time >= self.floor && known.is_none_or(|known| known <= time) {
-            (self.inside >= wanted).then_some(self.floor)
-        } else {
-            self.late_window(value, time, wanted, span)
-        };
-        let Some(from) = from else { return false };
-        let to = from.saturating_add(span);
-        let used: Vec<_> = self.by_time.range((from, 0)..=(to, u64::MAX)).copied().collect();
-        for (time, value) in used {
-            self.remove(value, time);
-        }
-        true
-    }
-
-    /// Moves the beginning of the timespan forward and forgets what is beyond use.
-    fn raise_floor(&mut self, floor: i64, lateness: i64) {
-        if floor <= self.floor {
-            return;
-        }
-        self.inside -= self.by_time.range((self.floor, 0)..(floor, 0)).count();
-        self.floor = floor;
-        let oldest = floor.saturating_sub(lateness);
-        while let Some((time, value)) = self.by_time.first().copied()
-            && time < oldest
-        {
-            self.remove(value, time);
+        if self.queue.len() > 2 * self.newest_of.len() + 16 {
+            let newest_of = &self.newest_of;
+            self.queue.retain(|(time, value)| newest_of.get(value) == Some(time));
         }
     }
 
-    fn remove(&mut self, value: u64, time: i64) {
-        if self.by_time.remove(&(time, value)) {
-            self.newest_of.remove(&value);
-            self.inside -= usize::from(time >= self.floor);
+    fn complete(&mut self, time: i64, rule: &CompiledCorrelation) -> bool {
+        let complete = self.newest_of.len() >= rule.threshold();
+        if complete {
+            self.newest_of = HashMap::new();
+            self.queue = VecDeque::new();
+            self.used = time;
         }
-    }
-
-    /// Looks for a complete window around an occurrence that came out of order.
-    fn late_window(&self, value: u64, time: i64, wanted: usize, span: i64) -> Option<i64> {
-        let around = (time.saturating_sub(span), 0)..=(time.saturating_add(span), u64::MAX);
-        let others = self.by_time.range(around).filter(|(_, other)| *other != value);
-        let mut times: Vec<i64> = others.map(|(time, _)| *time).chain([time]).collect();
-        times.sort_unstable();
-        let complete = times.windows(wanted).find(|window| {
-            let (Some(first), Some(last)) = (window.first(), window.last()) else { return false };
-            last.saturating_sub(*first) <= span && (*first..=*last).contains(&time)
-        });
-        complete.and_then(|window| window.first().copied())
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.inside
-    }
-
-    /// Values held, those before the timespan among them.
-    pub(crate) fn held(&self) -> usize {
-        self.newest_of.len()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        // A table entry (17 bytes at 7/8 full) and a tree entry (16 bytes, nodes 2/3 full).
-        self.by_time.len() * 48
-    }
-
-    pub(crate) fn encode(&self, out: &mut Writer) {
-        out.i64(self.floor);
-        out.list(&self.by_time, |out, (time, value)| {
-            out.i64(*time);
-            out.u64(*value);
-        });
-    }
-
-    pub(crate) fn decode(from: &mut Reader<'_>) -> Option<Self> {
-        let floor = from.i64()?;
-        let entries = from.list(|from| Some((from.i64()?, from.u64()?)))?;
-        let mut distinct = Self { floor, ..Self::default() };
-        for (time, value) in entries {
-            // A value twice would upset the count; the writer never does that.
-            if distinct.newest_of.insert(value, time).is_some() {
-                return None;
-            }
-            distinct.by_time.insert((time, value));
-            distinct.inside += usize::from(time >= floor);
-        }
-        Some(distinct)
+        complete
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_repeated_value_counts_once() {
-        let mut distinct = Distinct::default();
-        let mut add = |value, time| distinct.add(value, time, 3, 10, 30);
-        assert!(!add(1, 0));
-        assert!(!add(1, 1));
-        assert!(!add(2, 2));
-        assert!(!add(3, 12), "1 is eleven ago, 2 just inside");
-        assert!(add(1, 12));
-        assert!(!add(1, 13), "used up");
+impl Machine for Distinct {
+    fn new(_: &CompiledCorrelation) -> Self {
+        Self { newest_of: HashMap::new(), queue: VecDeque::new(), used: i64::MIN }
     }
 
-    proptest! {
-        #[test]
-        fn in_order_it_is_the_definition(
-            events in proptest::collection::vec((0..5_u64, 0..6_i64), 1..30),
-            wanted in 1..4_usize,
-            span in 1..12_i64,
-        ) {
-            let mut distinct = Distinct::default();
-            let mut held: Vec<(i64, u64)> = Vec::new();
-            let mut now = 0;
-            for (value, step) in events {
-                now += step;
-                held.push((now, value));
-                held.retain(|(time, _)| *time >= now - span);
-                let different: BTreeSet<_> = held.iter().map(|(_, value)| *value).collect();
-                let complete = different.len() >= wanted;
-                if complete {
-                    held.clear();
-                }
-                prop_assert_eq!(distinct.add(value, now, wanted, span, 30), complete);
-            }
+    fn step(&mut self, entry: &Entry, rule: &CompiledCorrelation) -> bool {
+        let time = entry.time();
+        if time <= self.used {
+            return false;
         }
+        if self.newest_of.insert(entry.mark, time) != Some(time) {
+            self.queue.push_back((time, entry.mark));
+        }
+        self.forget(time.saturating_sub(rule.timespan));
+        self.complete(time, rule)
+    }
 
-        #[test]
-        fn disorder_keeps_the_books(
-            events in proptest::collection::vec((0..5_u64, 0..60_i64), 1..40),
-            wanted in 1..4_usize,
-        ) {
-            let mut distinct = Distinct::default();
-            for (value, time) in events {
-                distinct.add(value, time, wanted, 10, 30);
-                let inside =
-                    distinct.by_time.iter().filter(|(time, _)| *time >= distinct.floor).count();
-                prop_assert_eq!(distinct.inside, inside);
-                prop_assert_eq!(distinct.newest_of.len(), distinct.by_time.len());
-            }
+    fn merge(&mut self, entry: &Entry, rule: &CompiledCorrelation) -> bool {
+        let time = entry.time();
+        let newest = self.queue.back().map_or(time, |(newest, _)| time.max(*newest));
+        let outside = time <= self.used || time < newest.saturating_sub(rule.timespan);
+        if outside || self.newest_of.get(&entry.mark).is_some_and(|known| *known >= time) {
+            return false;
         }
+        self.newest_of.insert(entry.mark, time);
+        let place = self.queue.partition_point(|known| *known <= (time, entry.mark));
+        self.queue.insert(place, (time, entry.mark));
+        self.forget(newest.saturating_sub(rule.timespan));
+        self.complete(newest, rule)
+    }
+
+    fn room(&self, rule: &CompiledCorrelation) -> usize {
+        rule.threshold().saturating_sub(self.newest_of.len() + 1)
+    }
+
+    fn half_way(&self, rule: &CompiledCorrelation) -> bool {
+        self.newest_of.len() * 2 >= rule.threshold()
+    }
+
+    fn bytes(&self) -> usize {
+        // A table entry is 17 bytes at half to 7/8 full; of queue entries there are at most twice
+        // as many.
+        self.newest_of.len() * 74
+    }
+
+    fn encode(&self, out: &mut Writer) {
+        let live = self.queue.iter().filter(|entry| !self.is_void(**entry));
+        let live: Vec<_> = live.collect();
+        out.list(live, |out, (time, value)| {
+            out.i64(*time);
+            out.u64(*value);
+        });
+        out.i64(self.used);
+    }
+
+    fn decode(from: &mut Reader<'_>, _: &CompiledCorrelation) -> Option<Self> {
+        let queue: VecDeque<_> = from.list(|from| Some((from.i64()?, from.u64()?)))?.into();
+        let newest_of: HashMap<_, _> = queue.iter().map(|(time, value)| (*value, *time)).collect();
+        // A value twice would upset the count; the writer never does that.
+        (newest_of.len() == queue.len()).then_some(())?;
+        Some(Self { newest_of, queue, used: from.i64()? })
     }
 }

@@ -1,165 +1,240 @@
 //! Matches of different rules within a timespan, in any order or in theirs.
 
-use std::collections::VecDeque;
+use crate::compile::correlations::CompiledCorrelation;
+use crate::sigma::correlation::{Clause, Wanted};
+use crate::text::fnv;
 
-use crate::limits;
-
+use super::entry::Entry;
+use super::speculative::Machine;
 use super::{Reader, Writer};
 
-/// The newest times at which each rule matched.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Steps {
-    by_rule: Vec<VecDeque<Moment>>,
+/// When each rule matched last, and how far each order of rules has come.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Steps {
+    /// By place of the rule; [`NEVER`] where it did not match.
+    newest: Vec<i64>,
+    /// For ordered rules, one for each alternative.
+    chains: Vec<Chain>,
+    /// Everything up to here is used up.
+    used: i64,
 }
 
-/// When, and which event (so that one event is not taken for two steps).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
-    pub(crate) time: i64,
-    pub(crate) event: u64,
+const NEVER: i64 = i64::MIN;
+
+/// For every step, the latest moments at which the steps up to it can have begun.
+#[derive(Clone, Debug, PartialEq)]
+struct Chain {
+    /// Places of the rules.
+    places: Vec<usize>,
+    reached: Vec<Reached>,
+}
+
+/// The two latest beginnings by different events, so that one event is not taken for two steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reached {
+    best: Option<Begun>,
+    other: Option<Begun>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Begun {
+    start: i64,
+    /// The event that made the step, as a hash.
+    event: u64,
+}
+
+impl Reached {
+    fn note(&mut self, begun: Begun) {
+        let later = |known: Option<Begun>| known.is_none_or(|known| known.start < begun.start);
+        if self.best.is_some_and(|best| best.event == begun.event) || later(self.best) {
+            if later(self.best) {
+                if self.best.is_some_and(|best| best.event != begun.event) {
+                    self.other = self.best;
+                }
+                self.best = Some(begun);
+            }
+        } else if later(self.other) {
+            self.other = Some(begun);
+        }
+    }
+
+    /// The latest beginning by another event.
+    fn before(&self, event: u64) -> Option<i64> {
+        let other = [self.best, self.other].into_iter().flatten().find(|b| b.event != event);
+        other.map(|begun| begun.start)
+    }
+}
+
+impl Chain {
+    fn new(clause: Clause) -> Self {
+        let places: Vec<usize> = (0..64).filter(|place| clause.present >> place & 1 == 1).collect();
+        Self { reached: vec![Reached::default(); places.len()], places }
+    }
+
+    /// Takes a match; gives when the chain that it ends began.
+    fn step(&mut self, place: usize, time: i64, event: u64) -> Option<i64> {
+        let step = self.places.iter().position(|known| *known == place)?;
+        let start = match step.checked_sub(1) {
+            None => time,
+            Some(before) => self.reached.get(before)?.before(event)?,
+        };
+        self.reached.get_mut(step)?.note(Begun { start, event });
+        (step + 1 == self.places.len()).then_some(start)
+    }
 }
 
 impl Steps {
-    pub(crate) fn new(rules: usize) -> Self {
-        Self { by_rule: vec![VecDeque::new(); rules] }
+    fn used_up(&mut self, time: i64, rule: &CompiledCorrelation) -> bool {
+        *self = Self { used: time, ..Self::new(rule) };
+        true
     }
 
-    /// Notes that a rule matched; what is older than the newest by more than `keep` is forgotten.
-    pub(crate) fn add(&mut self, rule: usize, moment: Moment, keep: i64) {
-        if let Some(moments) = self.by_rule.get_mut(rule) {
-            let place = moments.partition_point(|known| known <= &moment);
-            moments.insert(place, moment);
-            if moments.len() > limits::TEMPORAL_TIMES_MAX {
-                moments.pop_front();
-            }
+    /// Whether enough rules matched since `floor`, in any order.
+    fn any_order(&self, floor: i64, wanted: &Wanted) -> bool {
+        let bits = self.newest.iter().enumerate().filter(|(_, time)| **time >= floor);
+        let matched = bits.fold(0_u64, |bits, (place, _)| bits | 1 << (place & 63));
+        match wanted {
+            Wanted::AtLeast(count) => matched.count_ones() as usize >= *count,
+            Wanted::Clauses(clauses) => clauses.iter().any(|clause| clause.holds(matched)),
+            Wanted::Count(_) => false,
         }
-        let newest = self.by_rule.iter().filter_map(|moments| moments.back()).max().copied();
-        let Some(newest) = newest else { return };
-        let oldest = newest.time.saturating_sub(keep);
-        for moments in &mut self.by_rule {
-            while moments.front().is_some_and(|moment| moment.time < oldest) {
-                moments.pop_front();
-            }
-        }
-    }
-
-    /// Whether at least `wanted` rules matched within some `span`; all is then used up.
-    pub(crate) fn take_any_order(&mut self, wanted: usize, span: i64) -> bool {
-        let mut all: Vec<(i64, usize)> = Vec::new();
-        for (rule, moments) in self.by_rule.iter().enumerate() {
-            all.extend(moments.iter().map(|moment| (moment.time, rule)));
-        }
-        all.sort_unstable();
-        let complete = all.iter().enumerate().any(|(first, (from, _))| {
-            let window =
-                all.iter().skip(first).take_while(|(to, _)| to.saturating_sub(*from) <= span);
-            let mut rules: Vec<usize> = window.map(|(_, rule)| *rule).collect();
-            rules.sort_unstable();
-            rules.dedup();
-            rules.len() >= wanted
-        });
-        if complete {
-            self.by_rule.iter_mut().for_each(VecDeque::clear);
-        }
-        complete
-    }
-
-    /// Whether all rules matched in their order within some `span`; all is then used up. Events
-    /// of the same time count as being in order.
-    pub(crate) fn take_in_order(&mut self, span: i64) -> bool {
-        // For every match of a rule, the latest time at which the steps up to it can have begun.
-        let mut before: Option<Vec<(Moment, i64)>> = None;
-        for moments in &self.by_rule {
-            let reached = moments.iter().filter_map(|moment| {
-                let start = match &before {
-                    None => Some(moment.time),
-                    Some(before) => before
-                        .iter()
-                        .filter(|(last, _)| last.time <= moment.time && last.event != moment.event)
-                        .map(|(_, start)| *start)
-                        .max(),
-                };
-                start.map(|start| (*moment, start))
-            });
-            before = Some(reached.collect());
-        }
-        let complete = before.is_some_and(|ends| {
-            ends.iter().any(|(end, start)| end.time.saturating_sub(*start) <= span)
-        });
-        if complete {
-            self.by_rule.iter_mut().for_each(VecDeque::clear);
-        }
-        complete
-    }
-
-    /// How many rules have matched.
-    pub(crate) fn len(&self) -> usize {
-        self.by_rule.iter().filter(|moments| !moments.is_empty()).count()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.by_rule.iter().map(|moments| 32 + moments.len() * 24).sum()
-    }
-
-    pub(crate) fn encode(&self, out: &mut Writer) {
-        out.list(&self.by_rule, |out, moments| {
-            out.list(moments, |out, moment| {
-                out.i64(moment.time);
-                out.u64(moment.event);
-            });
-        });
-    }
-
-    pub(crate) fn decode(from: &mut Reader<'_>, rules: usize) -> Option<Self> {
-        let by_rule = from.list(|from| {
-            let moments =
-                from.list(|from| Some(Moment { time: from.i64()?, event: from.u64()? }))?;
-            Some(VecDeque::from(moments))
-        })?;
-        (by_rule.len() == rules).then_some(Self { by_rule })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Feeds (rule, time, event) and tells after which of them the window was complete.
-    fn fired(events: &[(usize, i64, u64)], take: impl Fn(&mut Steps) -> bool) -> Vec<usize> {
-        let mut steps = Steps::new(3);
-        let mut fired = Vec::new();
-        for (index, (rule, time, event)) in events.iter().enumerate() {
-            steps.add(*rule, Moment { time: *time, event: *event }, 40);
-            if take(&mut steps) {
-                fired.push(index);
+impl Machine for Steps {
+    fn new(rule: &CompiledCorrelation) -> Self {
+        let all = Clause { present: u64::MAX >> (64 - rule.rules.len().clamp(1, 64)), absent: 0 };
+        let chains = match rule.wanted() {
+            Some((true, Wanted::Clauses(clauses))) => {
+                clauses.iter().copied().map(Chain::new).collect()
             }
+            Some((true, _)) => vec![Chain::new(all)],
+            _ => Vec::new(),
+        };
+        Self { newest: vec![NEVER; rule.rules.len()], chains, used: NEVER }
+    }
+
+    fn step(&mut self, entry: &Entry, rule: &CompiledCorrelation) -> bool {
+        let time = entry.time();
+        if time <= self.used {
+            return false;
         }
-        fired
+        if let Some(newest) = self.newest.get_mut(entry.place()) {
+            *newest = time;
+        }
+        let floor = time.saturating_sub(rule.timespan);
+        let complete = match rule.wanted() {
+            Some((true, _)) => {
+                let event = event_number(entry);
+                let starts = self.chains.iter_mut().map(|c| c.step(entry.place(), time, event));
+                // Every chain takes the step, whether or not one before it is complete.
+                starts.fold(false, |any, start| any | start.is_some_and(|start| start >= floor))
+            }
+            Some((false, wanted)) => self.any_order(floor, wanted),
+            None => false,
+        };
+        complete && self.used_up(time, rule)
     }
 
-    #[test]
-    fn any_order() {
-        let any = |wanted| move |steps: &mut Steps| steps.take_any_order(wanted, 10);
-        assert_eq!(fired(&[(2, 0, 1), (0, 5, 2), (1, 10, 3)], any(3)), [2]);
-        assert_eq!(fired(&[(2, 0, 1), (0, 5, 2), (1, 11, 3)], any(3)), [0; 0]);
-        assert_eq!(fired(&[(2, 0, 1), (0, 20, 2), (1, 11, 3)], any(2)), [2]);
+    fn merge(&mut self, entry: &Entry, rule: &CompiledCorrelation) -> bool {
+        let time = entry.time();
+        let Some(newest) = self.newest.get_mut(entry.place()).filter(|_| time > self.used) else {
+            return false;
+        };
+        *newest = time.max(*newest);
+        let newest = self.newest.iter().copied().max().unwrap_or(time);
+        match rule.wanted() {
+            Some((true, _)) => {
+                // Where it stands among the steps is no longer known, except that it is the
+                // first step of what follows.
+                let event = event_number(entry);
+                for chain in &mut self.chains {
+                    if chain.places.first() == Some(&entry.place())
+                        && let Some(reached) = chain.reached.first_mut()
+                    {
+                        reached.note(Begun { start: time, event });
+                    }
+                }
+                false
+            }
+            Some((false, wanted)) => {
+                let complete = self.any_order(newest.saturating_sub(rule.timespan), wanted);
+                complete && self.used_up(newest, rule)
+            }
+            None => false,
+        }
     }
 
-    #[test]
-    fn in_their_order() {
-        let ordered = |steps: &mut Steps| steps.take_in_order(10);
-        assert_eq!(fired(&[(0, 0, 1), (1, 5, 2), (2, 10, 3)], ordered), [2]);
-        assert_eq!(fired(&[(1, 0, 1), (0, 5, 2), (2, 10, 3)], ordered), [0; 0]);
-        // The first step may repeat: the latest start counts.
-        assert_eq!(fired(&[(0, 0, 1), (0, 6, 2), (1, 8, 3), (2, 14, 4)], ordered), [3]);
-        // Overlapping chains: the later second step belongs to the later first.
-        assert_eq!(
-            fired(&[(0, 0, 1), (1, 2, 2), (0, 11, 3), (1, 12, 4), (2, 13, 5)], ordered),
-            [4]
-        );
-        // Equal times are in order, one event is not two steps, and lateness changes nothing.
-        assert_eq!(fired(&[(0, 5, 1), (1, 5, 2), (2, 5, 3)], ordered), [2]);
-        assert_eq!(fired(&[(0, 5, 1), (1, 5, 1), (2, 5, 2)], ordered), [0; 0]);
-        assert_eq!(fired(&[(2, 9, 3), (1, 5, 2), (0, 1, 1)], ordered), [2]);
+    fn room(&self, _: &CompiledCorrelation) -> usize {
+        0
     }
+
+    fn half_way(&self, rule: &CompiledCorrelation) -> bool {
+        let matched = self.newest.iter().filter(|time| **time != NEVER).count();
+        let wanted = match rule.wanted() {
+            Some((_, Wanted::AtLeast(count))) => *count,
+            Some((_, Wanted::Clauses(clauses))) => {
+                let steps = clauses.iter().map(|clause| clause.present.count_ones() as usize);
+                steps.min().unwrap_or(1)
+            }
+            _ => rule.rules.len(),
+        };
+        matched * 2 >= wanted
+    }
+
+    fn bytes(&self) -> usize {
+        let chains = self.chains.iter().map(|chain| 48 + chain.places.len() * 56);
+        self.newest.len() * 8 + chains.sum::<usize>()
+    }
+
+    fn encode(&self, out: &mut Writer) {
+        out.list(&self.newest, |out, time| out.i64(*time));
+        out.list(&self.chains, |out, chain| {
+            out.list(&chain.reached, |out, reached| {
+                for begun in [reached.best, reached.other] {
+                    out.option(begun, |out, begun| {
+                        out.i64(begun.start);
+                        out.u64(begun.event);
+                    });
+                }
+            });
+        });
+        out.i64(self.used);
+    }
+
+    fn decode(from: &mut Reader<'_>, rule: &CompiledCorrelation) -> Option<Self> {
+        let mut read = Self::new(rule);
+        let newest = from.list(Reader::i64)?;
+        (newest.len() == read.newest.len()).then_some(())?;
+        read.newest = newest;
+        let chains = from.list(|from| {
+            from.list(|from| {
+                let begun =
+                    |from: &mut Reader<'_>| Some(Begun { start: from.i64()?, event: from.u64()? });
+                Some(Reached { best: from.option(begun)?, other: from.option(begun)? })
+            })
+        })?;
+        (chains.len() == read.chains.len()).then_some(())?;
+        for (chain, reached) in read.chains.iter_mut().zip(chains) {
+            (chain.reached.len() == reached.len()).then_some(())?;
+            chain.reached = reached;
+        }
+        read.used = from.i64()?;
+        Some(read)
+    }
+}
+
+fn event_number(entry: &Entry) -> u64 {
+    let id = entry.last.id;
+    let mut bytes = [0; 20];
+    for (to, from) in bytes.iter_mut().zip(
+        id.epoch
+            .to_le_bytes()
+            .into_iter()
+            .chain(id.partition.to_le_bytes())
+            .chain(id.offset.to_le_bytes()),
+    ) {
+        *to = from;
+    }
+    fnv(&bytes)
 }

@@ -3,6 +3,7 @@
 
 mod corpus;
 mod correlation;
+mod correlation_definition;
 mod loading;
 mod plain;
 mod routing;

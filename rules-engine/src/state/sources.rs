@@ -1,0 +1,70 @@
+//! The clock of each source: how far its events have come.
+//!
+//! A source's clock stands at its newest event and, while it is silent, runs on with the time of
+//! receipt. What is older than the clock by more than the allowed lateness is late.
+
+use std::collections::HashMap;
+
+use crate::limits;
+
+use super::entry::Last;
+use super::{Reader, Writer};
+
+/// Newest event of each source, by hash.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources {
+    newest: HashMap<u64, Newest>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Newest {
+    at: i64,
+    received: i64,
+}
+
+impl Sources {
+    /// Notes an event; true if it is later than allowed.
+    pub(super) fn note(&mut self, source: u64, event: Last, lateness: i64) -> bool {
+        let now = Newest { at: event.at.as_nanos(), received: event.received.as_nanos() };
+        let full = self.newest.len() >= limits::SOURCES_MAX;
+        match self.newest.get_mut(&source) {
+            Some(newest) => {
+                let late = now.at < newest.at.saturating_sub(lateness);
+                if now.at >= newest.at {
+                    *newest = now;
+                }
+                late
+            }
+            None => {
+                if full {
+                    // Sources come and go; forgetting all now and then only misses late events.
+                    self.newest.clear();
+                }
+                self.newest.insert(source, now);
+                false
+            }
+        }
+    }
+
+    /// How far the slowest of these clocks is behind the time of receipt, if any is known.
+    pub(super) fn lag(&self, sources: &[u64]) -> Option<i64> {
+        let known = sources.iter().filter_map(|source| self.newest.get(source));
+        known.map(|newest| newest.received.saturating_sub(newest.at)).max()
+    }
+
+    pub(super) fn encode(&self, out: &mut Writer) {
+        let mut all: Vec<_> = self.newest.iter().collect();
+        all.sort_unstable_by_key(|(source, _)| **source);
+        out.list(&all, |out, (source, newest)| {
+            out.u64(**source);
+            out.i64(newest.at);
+            out.i64(newest.received);
+        });
+    }
+
+    pub(super) fn decode(from: &mut Reader<'_>) -> Option<Self> {
+        let newest = from
+            .list(|from| Some((from.u64()?, Newest { at: from.i64()?, received: from.i64()? })))?;
+        Some(Self { newest: newest.into_iter().collect() })
+    }
+}
