@@ -116,10 +116,13 @@ impl Group {
         (watermark, lateness): (i64, i64),
     ) -> Vec<Told> {
         self.events += 1;
-        if self.samples.len() == SAMPLES_MAX {
-            self.samples.pop_front();
+        // Rendering an event costs more than counting it: none that will not be among the newest.
+        if self.window.room(rule) < SAMPLES_MAX {
+            if self.samples.len() == SAMPLES_MAX {
+                self.samples.pop_front();
+            }
+            self.samples.push_back(occurrence.facts.sample());
         }
-        self.samples.push_back(occurrence.facts.sample());
         let mut told = Vec::new();
         let entry = Entry { last: occurrence.last, mark };
         self.window.add(entry, watermark, lateness, rule, &mut told);

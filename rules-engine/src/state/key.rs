@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::compile::correlations::KeyField;
 use crate::limits;
-use crate::text::{fnv, fold};
+use crate::text::fold;
 
 use super::group::Occurrence;
 
@@ -73,6 +73,69 @@ pub(super) fn key(values: &[String]) -> Key {
     key.into()
 }
 
+/// A number that stands for the values. Who sends events chooses them: it is a hash of which
+/// nobody can make many that are alike.
 pub(super) fn hash(values: &[String]) -> u64 {
-    fnv(key(values).as_bytes())
+    sip(key(values).as_bytes())
+}
+
+/// SipHash-2-4 (Aumasson and Bernstein 2012) with the key of its published example: what is
+/// stored must be the same on every machine.
+fn sip(bytes: &[u8]) -> u64 {
+    const KEY: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
+    let mut state = [
+        KEY[0] ^ 0x736f_6d65_7073_6575,
+        KEY[1] ^ 0x646f_7261_6e64_6f6d,
+        KEY[0] ^ 0x6c79_6765_6e65_7261,
+        KEY[1] ^ 0x7465_6462_7974_6573,
+    ];
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let last = u64::from_le_bytes(last) | (bytes.len() as u64) << 56;
+    for word in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last]) {
+        state[3] ^= word;
+        rounds(&mut state, 2);
+        state[0] ^= word;
+    }
+    state[2] ^= 0xff;
+    rounds(&mut state, 4);
+    state.iter().fold(0, |hash, word| hash ^ word)
+}
+
+fn rounds([a, b, c, d]: &mut [u64; 4], count: usize) {
+    for _ in 0..count {
+        *a = a.wrapping_add(*b);
+        *c = c.wrapping_add(*d);
+        *b = b.rotate_left(13) ^ *a;
+        *d = d.rotate_left(16) ^ *c;
+        *a = a.rotate_left(32);
+        *c = c.wrapping_add(*b);
+        *a = a.wrapping_add(*d);
+        *b = b.rotate_left(17) ^ *c;
+        *d = d.rotate_left(21) ^ *a;
+        *c = c.rotate_left(32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siphash_has_its_published_values() {
+        let bytes: Vec<u8> = (0..15).collect();
+        assert_eq!(sip(&bytes), 0xa129_ca61_49be_45e5);
+        assert_eq!(sip(&[]), 0x726f_db47_dd0e_0e31);
+    }
+
+    #[test]
+    fn values_keep_apart() {
+        let key =
+            |values: &[&str]| key(&values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>());
+        assert_ne!(key(&["a", "bc"]), key(&["ab", "c"]));
+        assert_eq!(key(&["Đỗ", "K\u{212a}"]), key(&["đỗ", "kK"]), "letter case is no difference");
+    }
 }

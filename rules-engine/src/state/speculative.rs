@@ -82,7 +82,9 @@ impl<M: Machine> Speculative<M> {
         if entry.time() <= self.settled_to {
             let complete = self.settled.merge(&entry, rule);
             self.replay(rule);
-            return complete.then_some(told);
+            let more = complete || self.ahead > self.told;
+            self.told = self.told.max(self.ahead);
+            return more.then_some(told);
         }
         if self.pending.back().is_none_or(|last| *last <= entry) {
             self.push(entry);
@@ -132,6 +134,11 @@ impl<M: Machine> Speculative<M> {
         self.tip = self.settled.clone();
         let complete = self.pending.iter().filter(|entry| self.tip.step(entry, rule));
         self.ahead = complete.count() as u64;
+    }
+
+    /// So many more occurrences, in order, cannot complete a window.
+    pub(super) fn room(&self, rule: &CompiledCorrelation) -> usize {
+        self.tip.room(rule)
     }
 
     /// When nothing of it matters any more.

@@ -114,8 +114,17 @@ impl Window {
         }
     }
 
-    /// Whether it has come half way to a finding. Windows that only time decides are worth it
-    /// from the first occurrence on where silence is what they look for.
+    /// So many more occurrences, in order, cannot complete it.
+    pub(super) fn room(&self, rule: &CompiledCorrelation) -> usize {
+        match self {
+            Self::Counts(window) => window.room(rule),
+            Self::Distinct(window) => window.room(rule),
+            _ => 0,
+        }
+    }
+
+    /// Whether it has come half way to a finding. Of windows that only time decides, and which
+    /// hold little, none goes before another.
     pub(super) fn half_way(&self, rule: &CompiledCorrelation) -> bool {
         match self {
             Self::Counts(window) => window.half_way(rule),

@@ -440,6 +440,93 @@ fn a_flood_of_keys_stays_within_memory_and_hides_no_slow_attack() {
 }
 
 #[test]
+fn a_flood_of_keys_spares_a_slow_attack_that_is_not_half_way() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 10}",
+    );
+    let config = Config { state_per_rule_max: ByteSize::new(64 * 1024), ..Config::default() };
+    let mut engine = Engine::new(rules(&text), config, &Registry::new());
+    let attack =
+        |engine: &mut Engine, second| feed(engine, &[(second, "203.0.113.66", "root", "failure")]);
+    attack(&mut engine, 0);
+    for second in 1..10 {
+        let found = attack(&mut engine, second);
+        assert_eq!(told(&found), if second == 9 { vec![("corr", 9)] } else { vec![] });
+        for n in 0..500_u32 {
+            let n = n + 500 * u32::try_from(second).unwrap();
+            let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+            feed(&mut engine, &[(second, &source, "x", "failure")]);
+        }
+        assert!(engine.state_bytes() <= 64 * 1024);
+    }
+}
+
+#[test]
+fn under_a_flood_of_keys_that_are_half_way_samples_go_first() {
+    let text = correlated(
+        "event_count",
+        "  rules: [fail]\n  group-by: [source.ip]\n  condition: {gte: 4}",
+    );
+    let config = Config { state_per_rule_max: ByteSize::new(64 * 1024), ..Config::default() };
+    let mut engine = Engine::new(rules(&text), config, &Registry::new());
+    let attack =
+        |engine: &mut Engine, second| feed(engine, &[(second, "203.0.113.66", "root", "failure")]);
+    attack(&mut engine, 0);
+    attack(&mut engine, 1);
+    for n in 0..90_u32 {
+        let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        let twice = [(2, source.as_str(), "x", "failure"), (2, source.as_str(), "x", "failure")];
+        feed(&mut engine, &twice);
+        assert!(engine.state_bytes() <= 64 * 1024);
+    }
+    attack(&mut engine, 3);
+    let findings = attack(&mut engine, 4);
+    assert_eq!(told(&findings), [("corr", 4)]);
+    assert!(findings[0].truncated, "its first samples were given up for room");
+}
+
+/// A rule of each type, whatever is sent: keys without end, and one key without end.
+#[test]
+fn no_type_grows_without_bound() {
+    let kinds = [
+        "type: event_count, condition: {gte: 100000}",
+        "type: event_count, condition: {lt: 3}",
+        "type: event_count, condition: {eq: 0}",
+        "type: value_count, condition: {field: v, gte: 100000}",
+        "type: value_count, condition: {field: v, lt: 3}",
+        "type: value_sum, condition: {field: v, gte: 1e18}",
+        "type: value_sum, condition: {field: v, lt: 1}",
+        "type: value_avg, condition: {field: v, lt: -1}",
+        "type: value_median, condition: {field: v, lt: -1}",
+        "type: temporal, condition: fail and not success",
+        "type: temporal_ordered",
+        "type: rate_change, condition: {factor: 2, gte: 100000}",
+        "type: first_seen, condition: {field: v}",
+    ];
+    const BOUND: u64 = 256 * 1024;
+    for kind in kinds {
+        let rule = format!("{{{kind}, rules: [fail, success], group-by: [k], timespan: 1h}}");
+        let text = format!("{FAILURE}---\n{SUCCESS}---\ntitle: C\nid: corr\ncorrelation: {rule}\n");
+        for keys in [1, 5_000] {
+            let config = Config { state_per_rule_max: ByteSize::new(BOUND), ..Config::default() };
+            let mut engine = Engine::new(rules(&text), config, &Registry::new());
+            for n in 0..6_000_i64 {
+                // A third of it out of order.
+                let at = n / 10 + if n % 3 == 0 { 0 } else { 20 };
+                let (key, value) = (n % keys, n * 7_919 % 100_003);
+                let json = format!(r#"{{"outcome":"failure","k":{key},"v":{value}}}"#);
+                drop(engine.evaluate(&event_at(at, &json)));
+                assert!(engine.state_bytes() <= 256 * 1024, "{kind}, {keys} keys, event {n}");
+            }
+            engine.advance(Timestamp::from_seconds(100 * 86_400));
+            let left = engine.state_bytes();
+            assert!(left == 0 || kind.contains("first_seen"), "{kind}: {left} bytes");
+        }
+    }
+}
+
+#[test]
 fn all_rules_together_stay_within_memory() {
     let config = Config { state_max: ByteSize::new(100_000), ..Config::default() };
     let mut engine = Engine::new(every_window(), config, &Registry::new());

@@ -161,6 +161,16 @@ fn measuring() -> Vec<Case> {
             }),
         ),
         case(
+            "high",
+            "type: value_percentile, rules: [any], condition: {field: v, percentile: 90, gte: 4.5}",
+            Back(|w| {
+                let (v, tenths) = (values(w), 9 * (w.len() - 1));
+                let (low, part) = (tenths / 10, i64::try_from(tenths % 10).unwrap());
+                let high = (low + 1).min(w.len() - 1);
+                10 * v[low] + part * (v[high] - v[low]) >= 45
+            }),
+        ),
+        case(
             "percentile",
             "type: value_percentile, rules: [any], \
              condition: {field: v, percentile: 75, gt: 3, lte: 4}",
@@ -173,6 +183,10 @@ fn measuring() -> Vec<Case> {
             }),
         ),
     ]
+}
+
+fn every() -> Vec<Case> {
+    [counting(), measuring(), temporal()].into_iter().flatten().collect()
 }
 
 fn temporal() -> Vec<Case> {
@@ -272,20 +286,28 @@ fn defined(definition: &Definition, events: &[&Event], end: i64) -> Vec<i64> {
     found
 }
 
-fn rule_set(cases: &[Case]) -> Arc<RuleSet> {
+/// The rules that the correlations speak of.
+fn base() -> String {
     let mut text = String::new();
     for (name, condition) in [("any", "t"), ("a", "a"), ("b", "b"), ("c", "c")] {
         text.push_str(&format!(
-            "title: {name}\nid: {name}\nlogsource: {{category: test}}\n\
+            "title: {name}\nname: {name}\nlogsource: {{category: test}}\n\
              detection: {{s: {{{condition}: 1}}, condition: s}}\n---\n"
         ));
     }
-    for Case { name, rule, .. } in cases {
-        text.push_str(&format!(
-            "title: {name}\nid: r-{name}\ncorrelation: {{{rule}, group-by: [k], timespan: {SPAN}s}}\n---\n"
-        ));
+    text
+}
+
+impl Case {
+    fn yaml(&self) -> String {
+        let Self { name, rule, .. } = self;
+        format!("title: {name}\ncorrelation: {{{rule}, group-by: [k], timespan: {SPAN}s}}\n")
     }
-    rules(&text)
+}
+
+fn rule_set(cases: &[Case]) -> Arc<RuleSet> {
+    let yaml = |case: &Case| format!("id: r-{}\n{}---\n", case.name, case.yaml());
+    rules(&(base() + &cases.iter().map(yaml).collect::<String>()))
 }
 
 /// A batch of one event that arrives as the `number`th, at `received`.
@@ -330,7 +352,8 @@ fn evaluated(rules: &Arc<RuleSet>, events: &[Event], end: i64, restart: usize) -
     findings.extend(engine_now.advance(Timestamp::from_seconds(end + LATENESS)));
     let mut found = Found::new();
     for finding in findings.iter().filter(|finding| finding.rule.id.starts_with("r-")) {
-        let key = (finding.rule.id.clone(), finding.group["k"].clone());
+        let silence = if finding.count == 0 { "/silence" } else { "" };
+        let key = (format!("{}{silence}", finding.rule.id), finding.group["k"].clone());
         found.entry(key).or_default().push(finding.at.as_seconds());
     }
     found.values_mut().for_each(|times| times.sort_unstable());
@@ -372,7 +395,7 @@ proptest! {
         seeds in proptest::collection::vec(0..1_000_i64, 1..20),
         restart in 0..60_usize,
     ) {
-        let cases: Vec<_> = [counting(), measuring(), temporal()].into_iter().flatten().collect();
+        let cases = every();
         let rules = rule_set(&cases);
         let end = events.last().unwrap().at + 3 * SPAN;
         let sorted = evaluated(&rules, &events, end, usize::MAX);
@@ -383,8 +406,13 @@ proptest! {
             for key in [0, 1] {
                 let own: Vec<&Event> = events.iter().filter(|event| event.key == key).collect();
                 let wanted = defined(definition, &own, end);
-                let at = (format!("r-{name}"), format!("k{key}"));
-                let times = |found: &Found| found.get(&at).cloned().unwrap_or_default();
+                let times = |found: &Found| {
+                    let at = ["", "/silence"].map(|s| (format!("r-{name}{s}"), format!("k{key}")));
+                    let mut times: Vec<i64> =
+                        at.iter().filter_map(|at| found.get(at)).flatten().copied().collect();
+                    times.sort_unstable();
+                    times
+                };
                 prop_assert_eq!(times(&sorted), wanted.clone(), "{} in order", name);
                 if matches!(definition, AtOnce(_)) {
                     prop_assert_eq!(times(&found).len(), wanted.len(), "{} in disorder", name);
@@ -394,4 +422,190 @@ proptest! {
             }
         }
     }
+}
+
+/// Timespan of the rule below, in seconds.
+const PERIOD: i64 = 60;
+
+/// The periods in which a key did more than usual, by definition: at least three occurrences,
+/// and more than 2.0137 times the average, which no small fraction is.
+fn unusual(times: &[i64]) -> Vec<i64> {
+    let count =
+        |period: i64| times.iter().filter(|at| at.div_euclid(PERIOD) == period).count() as f64;
+    let mut periods: Vec<i64> = times.iter().map(|at| at.div_euclid(PERIOD)).collect();
+    periods.sort_unstable();
+    periods.dedup();
+    let first = *periods.first().unwrap_or(&0);
+    let average = |period: i64| {
+        let mut mean = 0.0;
+        for (taken, before) in (first..period - 1).enumerate() {
+            mean += (count(before) - mean) / (taken + 1).min(60) as f64;
+        }
+        mean
+    };
+    let is = |period: &i64| {
+        let number = count(*period);
+        number >= 3.0 && *period - first >= 3 && number >= 2.0137 * average(*period)
+    };
+    periods.into_iter().filter(is).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn rate_change_is_its_definition_in_any_order(
+        steps in proptest::collection::vec(prop_oneof![0..9_i64, 0..60_i64, 400..900_i64], 1..150),
+        seeds in proptest::collection::vec(0..1_000_i64, 1..20),
+    ) {
+        let rules = rules(
+            "title: any\nid: any\nlogsource: {category: test}\ndetection: {s: {t: 1}, condition: s}\n\
+             ---\ntitle: rate\nid: r-rate\ncorrelation: {type: rate_change, rules: [any], \
+             group-by: [k], timespan: 60s, baseline: 60m, learning: 3m, \
+             condition: {factor: 2.0137, gte: 3}}\n",
+        );
+        let mut at = 1_000;
+        let event = |step| {
+            // Mostly close together.
+            at += if step < 60 { step / 6 } else { step };
+            Event { at, kind: 'a', key: 0, value: 0 }
+        };
+        let events: Vec<Event> = steps.into_iter().map(event).collect();
+        for arrived in [events.clone(), shuffled(&events, &seeds)] {
+            let found = evaluated(&rules, &arrived, at, usize::MAX);
+            let times: Vec<i64> = events.iter().map(|event| event.at).collect();
+            let told = found.get(&("r-rate".to_owned(), "k0".to_owned()));
+            let told = told.into_iter().flatten().map(|at| at.div_euclid(PERIOD));
+            prop_assert_eq!(told.collect::<Vec<_>>(), unusual(&times));
+        }
+    }
+
+    #[test]
+    fn first_seen_is_its_definition(
+        events in streams(),
+    ) {
+        let rules = rules(
+            "title: any\nid: any\nlogsource: {category: test}\ndetection: {s: {t: 1}, condition: s}\n\
+             ---\ntitle: new\nid: r-new\ncorrelation: {type: first_seen, rules: [any], \
+             group-by: [k], timespan: 30s, learning: 10s, condition: {field: v}}\n",
+        );
+        let found = evaluated(&rules, &events, 0, usize::MAX);
+        for key in [0, 1] {
+            let own: Vec<&Event> = events.iter().filter(|event| event.key == key).collect();
+            let mut wanted = Vec::new();
+            // When the group was known from, as long as it did not rest for the timespan.
+            let mut known = i64::MIN;
+            for (number, event) in own.iter().enumerate() {
+                let before = &own[..number];
+                let recent = |other: &&&Event| other.at >= event.at - 30;
+                if !before.iter().any(|other| recent(&other)) {
+                    known = event.at;
+                }
+                let seen = before.iter().filter(recent).any(|other| other.value == event.value);
+                if !seen && event.at - known >= 10 {
+                    wanted.push(event.at);
+                }
+            }
+            let told = found.get(&("r-new".to_owned(), format!("k{key}")));
+            prop_assert_eq!(told.cloned().unwrap_or_default(), wanted, "key {}", key);
+        }
+    }
+}
+
+/// Streams without equal times, on the order of which pySigma has another opinion.
+fn streams_for_the_oracle() -> Vec<Vec<Event>> {
+    let mut state = 7_u64;
+    let mut random = move |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut stream = || {
+        let mut at = 1_000;
+        let events = (0..60).map(|_| {
+            let step = random(8).cast_signed();
+            at += if step == 7 { 23 } else { 1 + step / 2 };
+            let kind = ['a', 'b', 'c', 'x'][usize::try_from(random(4)).unwrap()];
+            let (key, value) = (u8::try_from(random(2)).unwrap(), random(6).cast_signed());
+            Event { at, kind, key, value }
+        });
+        events.collect()
+    };
+    (0..6).map(|_| stream()).collect()
+}
+
+/// What pySigma's SQLite backend finds; `None` where it is not installed.
+fn oracle(cases: &[Case], streams: &[Vec<Event>], end: i64) -> Option<serde_json::Value> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let there = Command::new("python3").args(["-c", "import sigma.backends.sqlite"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    let event = |event: &Event| {
+        let kinds: String = ['a', 'b', 'c'].into_iter().filter(|kind| event.is(*kind)).collect();
+        serde_json::json!([event.at, kinds, format!("k{}", event.key), event.value])
+    };
+    let rule = |case: &Case| {
+        let windows = matches!(case.definition, Tumbling(..));
+        serde_json::json!({ "yaml": case.yaml(), "windows": windows })
+    };
+    let streams: Vec<Vec<_>> = streams.iter().map(|s| s.iter().map(event).collect()).collect();
+    let asked = serde_json::json!({
+        "base": base(), "span": SPAN, "end": end, "streams": streams,
+        "rules": cases.iter().map(rule).collect::<Vec<_>>(),
+    });
+    let mut python = Command::new("python3")
+        .args(["-c", include_str!("oracle.py")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(asked.to_string().as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success());
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn streams_in_any_order_agree_with_pysigma() {
+    let (cases, streams) = (every(), streams_for_the_oracle());
+    let end = 10_000;
+    let Some(answers) = oracle(&cases, &streams, end) else {
+        println!("skipped: streams_in_any_order_agree_with_pysigma (no pysigma-backend-sqlite)");
+        return;
+    };
+    let rules = rule_set(&cases);
+    let (mut refused, mut agreed) = (Vec::new(), 0);
+    for (number, stream) in streams.iter().enumerate() {
+        let arrived = shuffled(stream, &[17, 3, 29, 0, 8, 25, 11]);
+        let sorted = evaluated(&rules, stream, end, usize::MAX);
+        let found = evaluated(&rules, &arrived, end, usize::MAX);
+        for (Case { name, definition, .. }, answer) in cases.iter().zip(answers.as_array().unwrap())
+        {
+            if answer.is_null() {
+                refused.push(*name);
+                continue;
+            }
+            for key in ["k0", "k1"] {
+                let wanted = answer[number].get(key).and_then(|times| times.as_array());
+                let wanted: Vec<i64> =
+                    wanted.into_iter().flatten().map(|time| time.as_i64().unwrap()).collect();
+                let at = (format!("r-{name}"), key.to_owned());
+                let times = |found: &Found| found.get(&at).cloned().unwrap_or_default();
+                let about = format!("{name}, {key} of stream {number}");
+                assert_eq!(times(&sorted), wanted, "{about}");
+                if matches!(definition, AtOnce(_)) {
+                    assert_eq!(times(&found).len(), wanted.len(), "{about}, shuffled");
+                } else {
+                    assert_eq!(times(&found), wanted, "{about}, shuffled");
+                }
+                agreed += wanted.len();
+            }
+        }
+    }
+    refused.dedup();
+    assert_eq!(refused[..2], ["range", "percentile"], "it takes no ranges");
+    println!("{agreed} findings agree");
 }

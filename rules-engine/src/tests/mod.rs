@@ -4,6 +4,7 @@
 mod corpus;
 mod correlation;
 mod correlation_definition;
+mod correlation_types;
 mod loading;
 mod plain;
 mod routing;
