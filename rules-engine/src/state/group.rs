@@ -58,6 +58,8 @@ pub(crate) struct Group {
     samples: VecDeque<Sample>,
     /// Events since the last finding.
     events: u64,
+    /// Whether there was more than one event ever.
+    pub(crate) is_known: bool,
     /// Whether samples were given up for want of memory.
     samples_lost: bool,
     /// The newest event.
@@ -83,6 +85,7 @@ impl Group {
             window: Window::new(rule),
             samples: VecDeque::new(),
             events: 0,
+            is_known: false,
             samples_lost: false,
             last,
             sources: Vec::new(),
@@ -141,11 +144,6 @@ impl Group {
         self.window.next(rule)
     }
 
-    /// Whether it has had one event only.
-    pub(crate) fn is_new(&self) -> bool {
-        self.events <= 1
-    }
-
     /// Makes a match of what the window found; counting begins anew.
     pub(crate) fn fire(&mut self, number: u32, rule: &CompiledCorrelation, told: Told) -> Fired {
         let count = told.count.unwrap_or(match rule.kind {
@@ -198,6 +196,7 @@ impl Group {
             out.bytes(sample.json.get().as_bytes());
         });
         out.u64(self.events);
+        out.u64(self.is_known.into());
         out.u64(self.samples_lost.into());
         self.last.encode(out);
         out.list(&self.sources, |out, source| out.u64(*source));
@@ -219,6 +218,7 @@ impl Group {
         })?;
         group.samples = samples.into();
         group.events = from.u64()?;
+        group.is_known = from.u64()? != 0;
         group.samples_lost = from.u64()? != 0;
         group.last = Last::decode(from)?;
         group.sources = from.list(Reader::u64)?;

@@ -1,20 +1,25 @@
 //! Who must go when memory is short.
 //!
-//! First the keys that had one event only, the oldest before others: a flood of keys pushes out
-//! itself. Then keys that are less than half way to their threshold, the one that rested longest
-//! before others. Keys beyond half way lose their sample events instead, and go only when
-//! nothing else is left.
+//! First keys that had one event only, the oldest before others, as long as they are an eighth of
+//! all: a flood of keys pushes out itself, and yet there is always room for new ones. Then keys
+//! that are less than half way to their threshold, the one that rested longest before others.
+//! Where those are beyond half way, all keys lose their sample events instead; and only when
+//! there are none, the one that rested longest goes.
 
 use std::cmp::Reverse;
 
 use crate::metrics::Metrics;
 use crate::rule_set::RuleSet;
 
+use super::group::Group;
 use super::store::{Correlator, RuleState, correlation};
 
 /// Keys looked at before one must go: enough to find one that is not half way, few enough to be
 /// quick under a flood.
 const EVICTION_TRIES: usize = 32;
+
+/// New keys have an eighth of all for themselves.
+const NEW_SHARE: usize = 8;
 
 impl Correlator {
     pub(super) fn make_room(&mut self, rules: &RuleSet, number: u32, metrics: &Metrics) {
@@ -36,16 +41,17 @@ impl Correlator {
     fn evict(&mut self, rules: &RuleSet, number: u32, metrics: &Metrics) -> bool {
         let Some(rule) = correlation(rules, number) else { return false };
         let Some(state) = self.rules.get_mut(&number) else { return false };
-        let before = state.bytes;
+        let (before, held) = (state.bytes, state.groups.len());
         let mut gone = 0;
         if state.first_seen.len() > 0 {
-            let held = state.first_seen.bytes();
+            let table = state.first_seen.bytes();
             gone = state.first_seen.forget_oldest();
-            state.bytes = state.bytes + state.first_seen.bytes() - held;
-        } else if state.evict_newcomer(|group| group.half_way(rule))
+            state.bytes = state.bytes + state.first_seen.bytes() - table;
+        } else if (state.new * NEW_SHARE >= state.groups.len()
+            && state.evict_newcomer(|group| group.half_way(rule)))
             || state.evict_oldest(|group| group.half_way(rule))
         {
-            gone = 1;
+            gone = held - state.groups.len();
         }
         if gone > 0 {
             metrics.state_evictions.with(&[rule.type_name(), "memory"]).inc_by(gone as u64);
@@ -57,9 +63,9 @@ impl Correlator {
 
 impl RuleState {
     /// Removes the oldest key that had one event only.
-    fn evict_newcomer(&mut self, half_way: impl Fn(&super::group::Group) -> bool) -> bool {
+    fn evict_newcomer(&mut self, half_way: impl Fn(&Group) -> bool) -> bool {
         while let Some(key) = self.newcomers.pop_front() {
-            if self.groups.get(&key).is_some_and(|group| group.is_new() && !half_way(group)) {
+            if self.groups.get(&key).is_some_and(|group| !group.is_known && !half_way(group)) {
                 self.remove(&key);
                 return true;
             }
@@ -67,33 +73,47 @@ impl RuleState {
         false
     }
 
-    /// Removes the key that rested longest among those less than half way; true if one went.
-    fn evict_oldest(&mut self, half_way: impl Fn(&super::group::Group) -> bool) -> bool {
-        let before = self.bytes;
+    /// Removes the key that rested longest among those less than half way. Where there is none
+    /// near the front, gives up all sample events, and if there are none removes the key that
+    /// rested longest. False if there is no key.
+    fn evict_oldest(&mut self, half_way: impl Fn(&Group) -> bool) -> bool {
         let mut passed = Vec::new();
         let mut victim = None;
-        while victim.is_none() && passed.len() < EVICTION_TRIES && self.bytes >= before {
+        while victim.is_none() && passed.len() < EVICTION_TRIES {
             let Some(Reverse((due, key))) = self.deadlines.pop() else { break };
-            let Some(group) = self.groups.get_mut(&key).filter(|group| group.wake == due) else {
-                continue;
-            };
-            if half_way(group) {
-                if group.drop_samples() {
-                    self.bytes -= std::mem::replace(&mut group.accounted, 0);
-                    group.accounted = group.bytes();
-                    self.bytes += group.accounted;
-                }
-                passed.push(Reverse((due, key)));
-            } else {
-                victim = Some(key);
+            match self.groups.get(&key).filter(|group| group.wake == due) {
+                Some(group) if half_way(group) => passed.push(Reverse((due, key))),
+                Some(_) => victim = Some(key),
+                None => {}
             }
         }
-        if victim.is_none() && self.bytes >= before {
-            // All are half way and bare: then the one that rested longest.
+        if victim.is_none() && self.drop_samples() {
+            self.deadlines.extend(passed);
+            return true;
+        }
+        if victim.is_none() {
             passed.reverse();
             victim = passed.pop().map(|Reverse((_, key))| key);
         }
         self.deadlines.extend(passed);
         victim.is_some_and(|key| self.remove(&key) > 0)
+    }
+
+    /// Gives up the sample events of all keys; false if that is no use yet. All at once, and not
+    /// before an eighth of them can have new ones: to look for one that has some costs as much.
+    fn drop_samples(&mut self) -> bool {
+        if self.since_bare < self.groups.len() / NEW_SHARE {
+            return false;
+        }
+        self.since_bare = 0;
+        let before = self.bytes;
+        for group in self.groups.values_mut() {
+            if group.drop_samples() {
+                self.bytes -= group.accounted;
+                group.accounted = group.bytes();
+                self.bytes += group.accounted;
+            }
+        }
+        self.bytes < before
     }
 }

@@ -53,10 +53,14 @@ impl Correlator {
                 state.bytes += group.accounted;
                 let key = key(&group.values);
                 state.deadlines.push(Reverse((group.wake, Arc::clone(&key))));
-                if group.is_new() {
+                if !group.is_known {
                     state.newcomers.push_back(Arc::clone(&key));
+                    state.new += 1;
                 }
-                state.groups.insert(key, group);
+                // A key twice would upset the books; the writer never does that.
+                if state.groups.insert(key, group).is_some() {
+                    return None;
+                }
             }
             state.first_seen = FirstSeen::decode(&mut body)?;
             state.bytes += state.first_seen.bytes();

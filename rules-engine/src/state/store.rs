@@ -45,6 +45,10 @@ pub(super) struct RuleState {
     pub(super) deadlines: BinaryHeap<Reverse<(i64, Key)>>,
     /// Keys in the order in which they came; those that had a second event are passed over.
     pub(super) newcomers: VecDeque<Key>,
+    /// How many of the groups have had one event only.
+    pub(super) new: usize,
+    /// Occurrences since all sample events were given up.
+    pub(super) since_bare: usize,
     pub(super) first_seen: FirstSeen,
     pub(super) bytes: usize,
 }
@@ -121,6 +125,9 @@ impl Correlator {
         let watermark = now.saturating_sub(behind);
         let told = group.add(rule, mark, occurrence, (watermark, *lateness));
         let fired = told.into_iter().map(|told| group.fire(number, rule, told)).collect();
+        if !new && !std::mem::replace(&mut group.is_known, true) {
+            state.new -= 1;
+        }
         let due = group.next(rule).map_or(*now, |next| next.saturating_add(behind));
         let sooner = due < group.wake;
         if sooner {
@@ -135,6 +142,7 @@ impl Correlator {
         if new {
             state.newcomer(key);
         }
+        state.since_bare += 1;
         state.bytes = state.bytes + after - before;
         self.bytes = self.bytes + after - before;
         fired
@@ -246,17 +254,19 @@ impl Correlator {
 impl RuleState {
     fn newcomer(&mut self, key: Key) {
         self.newcomers.push_back(key);
+        self.new += 1;
         if self.newcomers.len() > 2 * self.groups.len() + 64 {
             let groups = &self.groups;
-            self.newcomers.retain(|key| groups.get(key).is_some_and(Group::is_new));
+            self.newcomers.retain(|key| groups.get(key).is_some_and(|group| !group.is_known));
         }
     }
 
     /// Removes a key and gives the bytes that it had.
     pub(super) fn remove(&mut self, key: &Key) -> usize {
-        let freed = self.groups.remove(key).map_or(0, |group| group.accounted);
-        self.bytes -= freed;
-        freed
+        let Some(group) = self.groups.remove(key) else { return 0 };
+        self.new -= usize::from(!group.is_known);
+        self.bytes -= group.accounted;
+        group.accounted
     }
 }
 

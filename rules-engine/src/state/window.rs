@@ -21,11 +21,12 @@ use super::{Reader, Writer};
 #[derive(Debug, PartialEq)]
 pub(super) enum Window {
     Counts(Speculative<Counts>),
-    Distinct(Speculative<Distinct>),
+    // Boxed where they would make every key larger.
+    Distinct(Box<Speculative<Distinct>>),
     Sum(Speculative<Sum>),
-    Steps(Speculative<Steps>),
+    Steps(Box<Speculative<Steps>>),
     Levels(Delayed<Levels>),
-    Tumbling(Delayed<Tumbling>),
+    Tumbling(Box<Delayed<Tumbling>>),
     Silence(Delayed<Silence>),
     Absence(Delayed<Absence>),
     Rate(Rate),
@@ -36,7 +37,9 @@ impl Window {
         let at_once = rule.condition().is_some_and(|condition| condition.is_lower_bound());
         match &rule.kind {
             CompiledKind::EventCount(_) if at_once => Self::Counts(Speculative::new(rule)),
-            CompiledKind::ValueCount { .. } if at_once => Self::Distinct(Speculative::new(rule)),
+            CompiledKind::ValueCount { .. } if at_once => {
+                Self::Distinct(Speculative::new(rule).into())
+            }
             CompiledKind::Value { measure: Measure::Sum, .. } if at_once => {
                 Self::Sum(Speculative::new(rule))
             }
@@ -49,14 +52,14 @@ impl Window {
                 Self::Silence(Delayed::new(rule))
             }
             CompiledKind::Temporal { wanted, .. } => match wanted {
-                Wanted::Count(_) => Self::Tumbling(Delayed::new(rule)),
+                Wanted::Count(_) => Self::Tumbling(Delayed::new(rule).into()),
                 Wanted::Clauses(clauses) if clauses.iter().any(|c: &Clause| c.absent != 0) => {
                     Self::Absence(Delayed::new(rule))
                 }
-                _ => Self::Steps(Speculative::new(rule)),
+                _ => Self::Steps(Speculative::new(rule).into()),
             },
             CompiledKind::RateChange { .. } => Self::Rate(Rate::new()),
-            _ => Self::Tumbling(Delayed::new(rule)),
+            _ => Self::Tumbling(Delayed::new(rule).into()),
         }
     }
 
@@ -168,11 +171,11 @@ impl Window {
     pub(super) fn decode(from: &mut Reader<'_>, rule: &CompiledCorrelation) -> Option<Self> {
         Some(match Self::new(rule) {
             Self::Counts(_) => Self::Counts(Speculative::decode(from, rule)?),
-            Self::Distinct(_) => Self::Distinct(Speculative::decode(from, rule)?),
+            Self::Distinct(_) => Self::Distinct(Speculative::decode(from, rule)?.into()),
             Self::Sum(_) => Self::Sum(Speculative::decode(from, rule)?),
-            Self::Steps(_) => Self::Steps(Speculative::decode(from, rule)?),
+            Self::Steps(_) => Self::Steps(Speculative::decode(from, rule)?.into()),
             Self::Levels(_) => Self::Levels(Delayed::decode(from, rule)?),
-            Self::Tumbling(_) => Self::Tumbling(Delayed::decode(from, rule)?),
+            Self::Tumbling(_) => Self::Tumbling(Delayed::decode(from, rule)?.into()),
             Self::Silence(_) => Self::Silence(Delayed::decode(from, rule)?),
             Self::Absence(_) => Self::Absence(Delayed::decode(from, rule)?),
             Self::Rate(_) => Self::Rate(Rate::decode(from)?),

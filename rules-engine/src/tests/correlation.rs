@@ -474,7 +474,7 @@ fn under_a_flood_of_keys_that_are_half_way_samples_go_first() {
         |engine: &mut Engine, second| feed(engine, &[(second, "203.0.113.66", "root", "failure")]);
     attack(&mut engine, 0);
     attack(&mut engine, 1);
-    for n in 0..90_u32 {
+    for n in 0..75_u32 {
         let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
         let twice = [(2, source.as_str(), "x", "failure"), (2, source.as_str(), "x", "failure")];
         feed(&mut engine, &twice);
