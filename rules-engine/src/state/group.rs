@@ -1,6 +1,7 @@
 //! One key of one correlation rule: what happened under these group values.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -23,7 +24,7 @@ pub(crate) trait Facts {
 /// An event as JSON, and whether parts of it were cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    pub(crate) json: Box<RawValue>,
+    pub(crate) json: Arc<RawValue>,
     pub(crate) cut: bool,
 }
 
@@ -213,7 +214,7 @@ impl Group {
         group.window = Window::decode(from, rule)?;
         let samples = from.list(|from| {
             let cut = from.u64()? != 0;
-            let json = RawValue::from_string(from.text()?).ok()?;
+            let json = RawValue::from_string(from.text()?).ok()?.into();
             Some(Sample { json, cut })
         })?;
         group.samples = samples.into();

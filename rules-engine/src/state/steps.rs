@@ -2,7 +2,6 @@
 
 use crate::compile::correlations::CompiledCorrelation;
 use crate::sigma::correlation::{Clause, Wanted};
-use crate::text::fnv;
 
 use super::entry::Entry;
 use super::speculative::Machine;
@@ -236,5 +235,5 @@ fn event_number(entry: &Entry) -> u64 {
     ) {
         *to = from;
     }
-    fnv(&bytes)
+    keng_event::hash::fnv64(&bytes)
 }

@@ -5,12 +5,13 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use keng_event::Timestamp;
+use keng_event::hash::fnv64;
 
 use crate::Config;
 use crate::compile::correlations::{CompiledCorrelation, CompiledKind, TYPE_NAMES};
 use crate::metrics::Metrics;
 use crate::rule_set::{CompiledBody, RuleSet};
-use crate::text::{FastMap, fnv};
+use crate::text::FastMap;
 
 use super::Fired;
 use super::delayed::END;
@@ -289,7 +290,7 @@ pub(super) fn identity(rules: &RuleSet, number: u32) -> Option<u64> {
     let rule = rules.rule(number)?;
     let mut bytes = rule.reference.id.as_bytes().to_vec();
     bytes.extend_from_slice(&rule.fingerprint.to_le_bytes());
-    Some(fnv(&bytes))
+    Some(fnv64(&bytes))
 }
 
 /// Correlation rules by their identity.
