@@ -4,6 +4,7 @@
 //! What only one road can break (damage on disk, a full log, Kafka's settings) is tested there.
 
 pub(crate) mod broker;
+mod groups;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::memory::MemoryBus;
 use crate::*;
 
 use broker::Broker;
+use groups::*;
 
 /// Nothing is asserted on time; a test that hangs says so.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -229,32 +231,6 @@ async fn a_position_of_another_log_starts_at_the_oldest(road: Road) {
     }
 }
 
-async fn readers_of_a_group_share_and_a_late_commit_is_refused(road: Road) {
-    let bus = road.bus().await;
-    let partitions = bus.bounds(Topic::Events).await.unwrap().len();
-    let mut first = Reader::join(&bus, "rules", committed()).await;
-    first.until(|reader| reader.generations.len() == partitions).await;
-    let before = first.generations.clone();
-    let mut second = Reader::join(&bus, "rules", committed()).await;
-    second.until(|reader| !reader.generations.is_empty()).await;
-    let (&moved, _) = second.generations.iter().next().unwrap();
-    first.until(|reader| !reader.generations.contains_key(&moved)).await;
-    assert!(first.told.contains(&Delivery::Revoked { partition: moved }));
-
-    let epoch = bus.bounds(Topic::Events).await.unwrap()[0].start.epoch;
-    let position = Position { epoch, partition: moved, offset: 0 };
-    let late = first.subscription.commit(position, before[&moved]).await;
-    assert!(matches!(late, Err(Error::Revoked { .. })), "{late:?}");
-    second.commit(position).await.unwrap();
-
-    publish(&bus, &["a", "b", "c", "d", "e", "f"], 0..4).await;
-    drop(second);
-    let mut all = first.take(24).await;
-    all.sort_by_key(|record| record.position);
-    all.dedup_by_key(|record| record.position);
-    assert_eq!(all.len(), 24, "each once, and what the second left uncommitted too");
-}
-
 async fn lag_counts_what_was_not_committed(road: Road) {
     let bus = road.bus().await;
     let lag = async || bus.lag(Topic::Events, "rules".into()).await.unwrap();
@@ -427,73 +403,6 @@ async fn what_is_handed_over_together_is_published_in_order(road: Road) {
     let left = bus.publish_all(Topic::Events, together(60..61)).await.unwrap_err();
     assert!(matches!(left.error, Error::Closed), "{}", left.error);
     assert_eq!(left.records.len(), 2);
-}
-
-async fn who_goes_on_begins_where_the_other_left(road: Road) {
-    let bus = road.bus().await;
-    let publisher = Arc::clone(&bus);
-    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let publishing = tokio::spawn(async move { publish(&publisher, &keys, 0..40).await });
-    let mut first = Reader::join(&bus, "rules", committed()).await;
-    let mut second = Reader::join(&bus, "rules", committed()).await;
-    let leaving = tokio::spawn(async move {
-        let (mut dealt_with, mut stands) = (Vec::new(), HashMap::new());
-        while dealt_with.len() < 30 {
-            let record = second.take(1).await.remove(0);
-            match second.commit(record.end()).await {
-                Ok(()) => stands.insert(record.position.partition, record.end()),
-                // It was taken away in the meantime, and is for the other one to deal with.
-                Err(Error::Revoked { .. }) => continue,
-                Err(error) => panic!("{error}"),
-            };
-            dealt_with.push(record.position);
-        }
-        // What it was given and did not commit comes again.
-        (dealt_with, stands)
-    });
-    let mut dealt_with = Vec::new();
-    while !leaving.is_finished() {
-        if tokio::time::timeout(Duration::from_millis(100), first.step()).await.is_ok() {
-            dealt_with.extend(commit_all(&mut first).await);
-        }
-    }
-    let (by_second, stands) = leaving.await.unwrap();
-    publishing.await.unwrap();
-    let all = bounds_end(&bus).await;
-    dealt_with.extend(by_second);
-    while dealt_with.len() < all {
-        first.step().await;
-        dealt_with.extend(commit_all(&mut first).await);
-    }
-    let total = dealt_with.len();
-    dealt_with.sort();
-    dealt_with.dedup();
-    assert_eq!((dealt_with.len(), total), (320, 320), "each record, and none twice");
-    for stood in stands.values() {
-        let begun =
-            |told: &Delivery| matches!(told, Delivery::Assigned { from, .. } if from == stood);
-        assert!(first.told.iter().any(begun), "{stood:?} in {:?}", first.told);
-    }
-    let lag = bus.lag(Topic::Events, "rules".into()).await.unwrap();
-    assert!(lag.iter().all(|lag| lag.events == 0), "{lag:?}");
-}
-
-async fn bounds_end(bus: &Arc<dyn Bus>) -> usize {
-    let bounds = bus.bounds(Topic::Events).await.unwrap();
-    bounds.iter().map(|bounds| usize::try_from(bounds.end).unwrap()).sum()
-}
-
-/// Commits one record after the other, and returns those that were still the reader's.
-async fn commit_all(reader: &mut Reader) -> Vec<Position> {
-    let mut dealt_with = Vec::new();
-    for record in std::mem::take(&mut reader.seen) {
-        match reader.commit(record.end()).await {
-            Ok(()) => dealt_with.push(record.position),
-            Err(Error::Revoked { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    dealt_with
 }
 
 /// Every promise on every road, with as many partitions as it takes.

@@ -140,11 +140,7 @@ impl DiskBus {
     }
 
     fn log(&self, topic: Topic) -> &Arc<Handle> {
-        let [events, findings] = &self.logs;
-        match topic {
-            Topic::Events => events,
-            Topic::Findings => findings,
-        }
+        topic.of(&self.logs)
     }
 }
 
@@ -163,12 +159,7 @@ impl Bus for DiskBus {
         group: Group,
         positions: Positions,
     ) -> BoxFuture<'_, Result<Box<dyn Subscription>, Error>> {
-        let log = Arc::clone(self.log(topic));
-        async move {
-            let subscription = LocalSubscription::join(log, group, positions);
-            Ok(Box::new(subscription) as Box<dyn Subscription>)
-        }
-        .boxed()
+        LocalSubscription::subscribe(self.log(topic), group, positions)
     }
 
     fn read(

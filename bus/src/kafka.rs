@@ -158,11 +158,7 @@ impl Inner {
     }
 
     const fn epoch(&self, topic: Topic) -> Epoch {
-        let [events, findings] = self.epochs;
-        match topic {
-            Topic::Events => events,
-            Topic::Findings => findings,
-        }
+        *topic.of(&self.epochs)
     }
 }
 

@@ -55,6 +55,15 @@ impl Topic {
     /// Every topic.
     pub const ALL: [Self; 2] = [Self::Events, Self::Findings];
 
+    /// What belongs to it of things that are in the order of [`Topic::ALL`].
+    pub(crate) const fn of<T>(self, all: &[T; 2]) -> &T {
+        let [events, findings] = all;
+        match self {
+            Self::Events => events,
+            Self::Findings => findings,
+        }
+    }
+
     /// Its short name, used in metrics and directory names.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

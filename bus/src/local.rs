@@ -112,7 +112,20 @@ impl std::fmt::Debug for PositionsOf {
 }
 
 impl<S: Store> LocalSubscription<S> {
-    pub(crate) fn join(store: Arc<S>, group: Group, positions: Positions) -> Self {
+    /// Joins when it is first polled.
+    pub(crate) fn subscribe(
+        store: &Arc<S>,
+        group: Group,
+        positions: Positions,
+    ) -> BoxFuture<'static, Result<Box<dyn Subscription>, Error>> {
+        let store = Arc::clone(store);
+        Box::pin(async move {
+            let joined = Self::join(store, group, positions);
+            Ok(Box::new(joined) as Box<dyn Subscription>)
+        })
+    }
+
+    fn join(store: Arc<S>, group: Group, positions: Positions) -> Self {
         let changes = store.changes().subscribe();
         let member = store.members().join(&group, store.partitions());
         // The other members have to look what was taken from them.

@@ -204,12 +204,13 @@ impl Shared {
         let committed = set.and_then(|()| client.commit(&list, CommitMode::Sync));
         let Err(error) = committed else { return Ok(Ok(())) };
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::RebalanceInProgress) => Ok(Err(RebalanceInProgress)),
-            Some(
-                RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::FencedInstanceId,
-            ) => Err(Error::Revoked { partition }),
+            // The group's generation is a newer one, which this member is about to learn.
+            Some(RDKafkaErrorCode::RebalanceInProgress | RDKafkaErrorCode::IllegalGeneration) => {
+                Ok(Err(RebalanceInProgress))
+            }
+            Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::FencedInstanceId) => {
+                Err(Error::Revoked { partition })
+            }
             _ => Err(failed(format!("committing to {}", self.topic), error)),
         }
     }
