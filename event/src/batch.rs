@@ -333,3 +333,25 @@ impl<'a> EventRef<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::json::tests::any_batch;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_field_is_found_wherever_it_lies(batch in any_batch()) {
+            let names: Vec<_> = batch.field_names().collect();
+            for event in batch.iter() {
+                for name in &names {
+                    let field = batch.index_of(name).unwrap();
+                    let wanted: Vec<_> =
+                        event.fields().filter(|(index, ..)| *index == field).map(|f| f.2).collect();
+                    prop_assert_eq!(event.at(field), wanted.first().copied());
+                    prop_assert_eq!(event.all(field).collect::<Vec<_>>(), wanted);
+                }
+            }
+        }
+    }
+}
