@@ -87,7 +87,8 @@ impl Settings {
                 *path = folder.join(&*path);
             }
         };
-        self.rules.paths.iter_mut().for_each(anchor);
+        let keng_rules_engine::Config { paths, pipelines, lists, .. } = &mut self.rules;
+        paths.iter_mut().chain(pipelines).chain(lists).for_each(anchor);
         [&mut self.http.tls_certificate, &mut self.http.tls_key]
             .into_iter()
             .flatten()

@@ -106,7 +106,7 @@ fn rate(clock: &SystemClock, events: usize, mut round: impl FnMut()) -> f64 {
 }
 
 fn correlation(clock: &SystemClock, data: &Path) {
-    let Loaded { rules, problems } = load(&[data.join("lanes/correlation.yml")], &[]);
+    let Loaded { rules, problems, .. } = load(&[data.join("lanes/correlation.yml")], &[]);
     problems.iter().for_each(|problem| println!("{problem}"));
     over_time(clock, "correlation", Arc::new(rules), &lines(data, "correlation"));
 }

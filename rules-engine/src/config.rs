@@ -11,6 +11,13 @@ use serde::Deserialize;
 pub struct Config {
     /// Rule files and directories (searched for `*.yml` and `*.yaml`).
     pub paths: Vec<PathBuf>,
+    /// Processing pipelines (pySigma's YAML files) that change every rule before it is compiled,
+    /// applied by their priority and then in this order.
+    pub pipelines: Vec<PathBuf>,
+    /// The folder of value lists, which rules look into with `|in_list: name`: files named
+    /// `NAME.txt` with one entry a line, or `NAME.csv`, whose first column is taken. Read with the
+    /// rules and at every reload.
+    pub lists: Option<PathBuf>,
     /// How far behind its source's newest event an event may be and still be put in its place in
     /// a correlation window; also how long a window stays open beyond its end.
     pub allowed_lateness: Span,
@@ -25,6 +32,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             paths: Vec::new(),
+            pipelines: Vec::new(),
+            lists: None,
             allowed_lateness: Span::from_seconds(30),
             state_max: ByteSize::mebibytes(256),
             state_per_rule_max: ByteSize::mebibytes(64),

@@ -12,6 +12,7 @@
 //! Reading order: `sigma/` (text to syntax), `compile/` (syntax to plans), `evaluate/` (plans
 //! against events), `state/` (events over time), `engine.rs` (all of it together).
 
+mod assemble;
 mod compile;
 mod config;
 mod engine;
@@ -20,6 +21,7 @@ mod evaluate;
 mod evaluator;
 mod finding;
 pub mod limits;
+mod lists;
 mod load;
 mod metrics;
 mod problem;
@@ -38,7 +40,7 @@ pub use error::Error;
 pub use evaluator::{Evaluator, Match};
 pub use load::{Loaded, load, load_text};
 pub use metrics::Metrics;
-pub use problem::Problem;
+pub use problem::{Problem, Warning};
 pub use route::LogSourceFilter;
 pub use rule_set::{RuleSet, RuleSummary};
 pub use test_case::{Expectation, RuleTest, TestEvent};

@@ -25,8 +25,26 @@ pub const CONDITION_DEPTH_MAX: usize = 64;
 /// SigmaHQ's largest rule has 1,100.
 pub const ATOMS_PER_RULE_MAX: usize = 20_000;
 
+/// Shortest keyword, in characters, that is not in most messages by chance: a warning, not a bound.
+pub const KEYWORD_LENGTH_MIN: usize = 3;
+
+/// Most steps of a processing pipeline on one level.
+pub const PIPELINE_STEPS_MAX: usize = 1_000;
+
+/// Deepest nesting of steps in a processing pipeline (`nest`).
+pub const PIPELINE_DEPTH_MAX: usize = 8;
+
 /// Most strings that the modifiers may make of one value (`windash` has five per dash).
 pub const EXPANSIONS_MAX: usize = 4_096;
+
+/// Largest file of a value list in bytes: five million domains.
+pub const LIST_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Most entries of a value list. A million take about 50 MB.
+pub const LIST_ENTRIES_MAX: usize = 5_000_000;
+
+/// Longest entry of a value list in bytes; browsers hold no longer URLs.
+pub const LIST_ENTRY_BYTES_MAX: usize = 2_048;
 
 /// Memory for one compiled regular expression, in bytes: the `regex` crate's own default, which
 /// every expression of SigmaHQ keeps.

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use keng_event::{Dataset, FindingIds, FindingKind, RuleRef};
 
+use crate::assemble::{Assembly, Drafted, warning};
 use crate::compile::atoms::AtomsBuilder;
 use crate::compile::correlations;
 use crate::compile::fields::{Bindings, Fields};
 use crate::compile::witness::{self, Popularity};
+use crate::lists::{self, Library, Lists};
 use crate::route::Words;
 use crate::rule_set::{CompiledBody, CompiledRule, RuleSummary, Tables};
-use crate::sigma::rule::{Body, Rule};
-use crate::sigma::{Fault, rule, yaml};
+use crate::sigma::rule::{Body, Document, Draft, Rule};
+use crate::sigma::{Fault, pipeline, rule, yaml};
 use crate::test_case::RuleTest;
 use crate::text::FastMap;
-use crate::{LogSourceFilter, Problem, RuleSet, limits};
+use crate::{Config, LogSourceFilter, Problem, RuleSet, Warning, limits};
 
 /// What came of loading: the rules that are sound, and what is wrong with the others.
 #[derive(Debug, Default)]
@@ -26,24 +28,38 @@ pub struct Loaded {
     pub rules: RuleSet,
     /// Sorted by file and line.
     pub problems: Vec<Problem>,
+    /// What is odd about the sound ones, sorted by file and line.
+    pub warnings: Vec<Warning>,
 }
 
 /// A rule as written, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    file: Arc<str>,
-    rule: Arc<Rule>,
+    pub(crate) file: Arc<str>,
+    pub(crate) rule: Arc<Rule>,
 }
 
 /// Reads rule files and directories (recursively `*.yml` and `*.yaml`, in the order of their
 /// names; hidden entries and links to directories are left out) and compiles them for `datasets`.
 #[must_use]
 pub fn load(paths: &[PathBuf], datasets: &'static [Dataset]) -> Loaded {
-    let mut reader = Reader::default();
-    for path in paths {
-        reader.path(path, 0);
+    Config { paths: paths.to_vec(), ..Config::default() }.load(datasets)
+}
+
+impl Config {
+    /// Reads the rules that it names and compiles them for `datasets`, with its value lists.
+    #[must_use]
+    pub fn load(&self, datasets: &'static [Dataset]) -> Loaded {
+        let mut reader = Reader::default();
+        for path in &self.pipelines {
+            reader.pipeline(path);
+        }
+        reader.assembly.pipelines.sort_by_key(|pipeline| pipeline.priority);
+        for path in &self.paths {
+            reader.path(path, 0);
+        }
+        reader.compile(Library::open(self.lists.as_deref()), datasets)
     }
-    reader.compile(datasets)
 }
 
 /// Compiles the rules in one text; `name` stands for the file in problems.
@@ -51,12 +67,12 @@ pub fn load(paths: &[PathBuf], datasets: &'static [Dataset]) -> Loaded {
 pub fn load_text(name: &str, yaml: &str, datasets: &'static [Dataset]) -> Loaded {
     let mut reader = Reader::default();
     reader.text(name, yaml);
-    reader.compile(datasets)
+    reader.compile(Library::default(), datasets)
 }
 
 #[derive(Debug, Default)]
 struct Reader {
-    sources: Vec<Source>,
+    assembly: Assembly,
     problems: Vec<Problem>,
 }
 
@@ -94,13 +110,31 @@ impl Reader {
     }
 
     fn file(&mut self, path: &Path) {
-        let mut text = String::new();
-        // One byte more than allowed tells that there is more, whatever the size was said to be.
-        let bound = limits::RULE_FILE_BYTES_MAX as u64 + 1;
-        let read = fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text));
-        match read {
-            Ok(_) => self.text(&path.to_string_lossy(), &text),
+        match read(path) {
+            Ok(text) => self.text(&path.to_string_lossy(), &text),
             Err(error) => self.unreadable(path, &error.to_string()),
+        }
+    }
+
+    fn pipeline(&mut self, path: &Path) {
+        let text = match read(path) {
+            Ok(text) => text,
+            Err(error) => return self.unreadable(path, &error.to_string()),
+        };
+        let file: Arc<str> = path.to_string_lossy().into();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let fetch = |named: &Path| lists::content(&folder.join(named));
+        let parsed = yaml::documents(&text).and_then(|documents| match documents.as_slice() {
+            [document] => pipeline::parse(&file, document, &fetch),
+            _ => Err(Fault::new(1, "a pipeline file holds one document")),
+        });
+        match parsed {
+            Ok((pipeline, remarks)) => {
+                let told = remarks.into_iter().map(|remark| warning(&file, "", remark));
+                self.assembly.warnings.extend(told);
+                self.assembly.pipelines.push(pipeline);
+            }
+            Err(fault) => self.problems.push(problem(&file, String::new(), fault)),
         }
     }
 
@@ -115,64 +149,89 @@ impl Reader {
     }
 
     fn text(&mut self, file: &str, text: &str) {
-        match yaml::documents(text) {
-            Err(fault) => self.problems.push(problem(file, String::new(), fault)),
-            Ok(documents) => {
-                let file: Arc<str> = file.into();
-                for document in documents {
-                    match rule::parse(&document) {
-                        Ok(rule) => {
-                            self.sources.push(Source { file: file.clone(), rule: rule.into() });
-                        }
-                        Err(fault) => {
-                            self.problems.push(problem(&file, rule::label(&document), fault));
-                        }
-                    }
+        let documents = match yaml::documents(text) {
+            Ok(documents) => documents,
+            Err(fault) => return self.problems.push(problem(file, String::new(), fault)),
+        };
+        let file: Arc<str> = file.into();
+        for document in documents {
+            match rule::parse(&document) {
+                Ok((parsed, remarks)) => {
+                    let label = rule::label(&document);
+                    let told = remarks.into_iter().map(|remark| warning(&file, &label, remark));
+                    self.assembly.warnings.extend(told);
+                    self.document(&file, parsed);
                 }
+                Err(fault) => self.problems.push(problem(&file, rule::label(&document), fault)),
             }
         }
     }
 
-    fn compile(mut self, datasets: &'static [Dataset]) -> Loaded {
+    fn document(&mut self, file: &Arc<str>, document: Document) {
+        let mut draft = |rule: Rule<Draft>| {
+            self.assembly.drafts.push(Drafted { file: Arc::clone(file), rule, piped: false });
+        };
+        match document {
+            Document::Rule(rule) => draft(*rule),
+            Document::Counted(rules) => rules.into_iter().for_each(|rule| draft(*rule)),
+            Document::Filter(filter) => self.assembly.filters.push((Arc::clone(file), filter)),
+        }
+    }
+
+    fn compile(mut self, library: Library, datasets: &'static [Dataset]) -> Loaded {
         self.remove_repeated_ids();
-        let mut loaded = compile(self.sources, datasets);
+        let mut assembled = self.assembly.finish(library, datasets);
+        let mut loaded = compile(assembled.sources, Arc::new(assembled.lists), datasets);
         loaded.problems.append(&mut self.problems);
+        loaded.problems.append(&mut assembled.problems);
         loaded.problems.sort();
-        loaded
+        assembled.warnings.sort();
+        Loaded { warnings: assembled.warnings, ..loaded }
     }
 
     fn remove_repeated_ids(&mut self) {
         let mut seen: FastMap<String, String> = FastMap::default();
-        let Self { sources, problems } = self;
-        sources.retain(|source| {
-            let id = &source.rule.id;
-            let place = format!("{}:{}", source.file, source.rule.line);
-            let fault = match seen.get(id) {
-                Some(first) => Fault::new(source.rule.line, "another rule has the same id")
+        let Self { assembly, problems } = self;
+        assembly.drafts.retain(|Drafted { file, rule, .. }| {
+            let place = format!("{file}:{}", rule.line);
+            let fault = match seen.get(&rule.id) {
+                Some(first) => Fault::new(rule.line, "another rule has the same id")
                     .hint(format!("the other is at {first}")),
                 None if seen.len() >= limits::RULES_MAX => {
-                    Fault::new(source.rule.line, "there are too many rules")
+                    Fault::new(rule.line, "there are too many rules")
                         .hint(format!("at most {} can be loaded", limits::RULES_MAX))
                 }
                 None => {
-                    seen.insert(id.clone(), place);
+                    seen.insert(rule.id.clone(), place);
                     return true;
                 }
             };
-            problems.push(problem(&source.file, id.clone(), fault));
+            problems.push(problem(file, rule.id.clone(), fault));
             false
         });
     }
 }
 
-fn problem(file: &str, rule: String, fault: Fault) -> Problem {
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    // One byte more than allowed tells that there is more, whatever the size was said to be.
+    let bound = limits::RULE_FILE_BYTES_MAX as u64 + 1;
+    fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text))?;
+    Ok(text)
+}
+
+pub(crate) fn problem(file: &str, rule: String, fault: Fault) -> Problem {
     let Fault { line, message, hint } = fault;
     Problem { file: file.to_owned(), line, rule, message, hint }
 }
 
 /// Compiles rules that were read. Correlation rules whose references cannot be followed become
 /// problems.
-pub(crate) fn compile(mut sources: Vec<Source>, datasets: &'static [Dataset]) -> Loaded {
+pub(crate) fn compile(
+    mut sources: Vec<Source>,
+    lists: Arc<Lists>,
+    datasets: &'static [Dataset],
+) -> Loaded {
     let mut problems = Vec::new();
     let resolved = loop {
         let rules: Vec<&Rule> = sources.iter().map(|source| &*source.rule).collect();
@@ -204,7 +263,7 @@ pub(crate) fn compile(mut sources: Vec<Source>, datasets: &'static [Dataset]) ->
                 CompiledBody::Detection {
                     logsource: logsource.clone(),
                     witness: witness::choose(expr, &mut fields, &popularity),
-                    expr: expr.map(&mut |atom| atoms.intern(atom, &mut fields)),
+                    expr: expr.map(&mut |atom| atoms.intern(atom, &mut fields, &lists)),
                 }
             }
             Body::Correlation(correlation) => {
@@ -227,8 +286,8 @@ pub(crate) fn compile(mut sources: Vec<Source>, datasets: &'static [Dataset]) ->
     }
     let bindings = Bindings::new(datasets);
     set.tables = Tables { fields, atoms: atoms.finish(), bindings };
-    (set.words, set.sources) = (words, sources);
-    Loaded { rules: set, problems }
+    (set.words, set.sources, set.lists) = (words, sources, lists);
+    Loaded { rules: set, problems, warnings: Vec::new() }
 }
 
 fn reference(rule: &Rule) -> RuleRef {

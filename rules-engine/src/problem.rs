@@ -1,4 +1,4 @@
-//! What is wrong with a rule file, said so that its author can put it right.
+//! What is wrong with a rule file, or hardly meant, said so that its author can put it right.
 
 use std::fmt;
 
@@ -26,6 +26,38 @@ impl fmt::Display for Problem {
             0 => write!(f, "{}: ", self.file)?,
             line => write!(f, "{}:{line}: ", self.file)?,
         }
+        if !self.rule.is_empty() {
+            write!(f, "rule {}: ", self.rule)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something in a rule file that is allowed and yet hardly meant. The rule is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Warning {
+    /// The file as it was named to the loader.
+    pub file: String,
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// The rule's id, or its title where it has none.
+    pub rule: String,
+    /// Which lint it is, for example `short-keyword`; the list is in `docs/sigma.md`.
+    pub code: &'static str,
+    /// What is odd.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: warning[{}]: ", self.file, self.line, self.code)?;
         if !self.rule.is_empty() {
             write!(f, "rule {}: ", self.rule)?;
         }

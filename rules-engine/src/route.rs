@@ -56,7 +56,8 @@ impl std::str::FromStr for LogSourceFilter {
 }
 
 impl LogSourceFilter {
-    fn parts(&self) -> [Option<&str>; 3] {
+    /// Product, category and service.
+    pub(crate) fn parts(&self) -> [Option<&str>; 3] {
         [self.product.as_deref(), self.category.as_deref(), self.service.as_deref()]
     }
 
@@ -69,7 +70,7 @@ impl LogSourceFilter {
     }
 
     /// Whether a rule that states this applies to events of a dataset's log source.
-    fn covers(&self, source: &LogSource) -> bool {
+    pub(crate) fn covers(&self, source: &LogSource) -> bool {
         let known = [source.product, source.category, source.service];
         self.parts().into_iter().zip(known).all(|(stated, known)| {
             stated.is_none_or(|word| known.is_some_and(|known| known.eq_ignore_ascii_case(word)))

@@ -11,6 +11,7 @@ use crate::compile::correlations::CompiledCorrelation;
 use crate::compile::fields::{Bindings, Fields};
 use crate::compile::plan::Plan;
 use crate::compile::witness::Witness;
+use crate::lists::Lists;
 use crate::route::Words;
 use crate::sigma::Expr;
 use crate::sigma::keng::Suppress;
@@ -29,6 +30,8 @@ pub struct RuleSet {
     /// Correlation rules, each after those that it refers to.
     pub(crate) order: Vec<u32>,
     pub(crate) sources: Vec<crate::load::Source>,
+    /// The value lists that its rules look into.
+    pub(crate) lists: Arc<Lists>,
 }
 
 /// What all rules share.
@@ -201,6 +204,6 @@ impl RuleSet {
         }
         wanted.sort_unstable();
         let sources = wanted.iter().filter_map(|number| self.sources.get(*number)).cloned();
-        Ok(crate::load::compile(sources.collect(), self.datasets).rules)
+        Ok(crate::load::compile(sources.collect(), Arc::clone(&self.lists), self.datasets).rules)
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use keng_rules_engine::load;
 
 use crate::exit::Exit;
 use crate::output;
@@ -28,7 +27,7 @@ pub(crate) fn run(arguments: &Check) -> anyhow::Result<Exit> {
         output::note("the configuration cannot be used; the rules were not looked at");
         return Ok(Exit::Invalid);
     };
-    let loaded = load(&settings.rules.paths, keng_ingest::dataset::all());
+    let loaded = settings.rules.load(keng_ingest::dataset::all());
     loaded.problems.iter().try_for_each(|problem| output::line(&problem.to_string()))?;
     let (rules, problems) = (loaded.rules.len(), loaded.problems.len());
     let judged = if mistakes.is_empty() { "is sound" } else { "cannot be used" };

@@ -1,13 +1,13 @@
 //! `keng rules`: check, try and test detection rules without a node.
 
+mod check;
 mod eval;
 mod test;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use keng_rules_engine::{Loaded, Problem, load};
-use serde::Serialize;
+use keng_rules_engine::{Config, Loaded};
 
 use crate::exit::Exit;
 use crate::output;
@@ -21,15 +21,8 @@ pub(crate) struct Rules {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Compile rules and say what is wrong with those that fail
-    Check {
-        /// Rule files or directories
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        /// Print a JSON report
-        #[arg(long)]
-        json: bool,
-    },
+    /// Compile rules and say what is wrong with those that fail, and what is odd about others
+    Check(check::Check),
     /// Print which events of an NDJSON file match which rules
     Eval(eval::Eval),
     /// Run the tests written inside rule files
@@ -42,36 +35,43 @@ enum Action {
 /// When files cannot be read or arguments make no sense.
 pub(crate) fn run(arguments: Rules) -> anyhow::Result<Exit> {
     match arguments.action {
-        Action::Check { paths, json } => check(&paths, json),
+        Action::Check(check) => check::run(&check),
         Action::Eval(eval) => eval::run(&eval),
         Action::Test(test) => test::run(&test),
     }
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    loaded: usize,
-    failed: usize,
-    errors: &'a [Problem],
+/// What rules are loaded with.
+#[derive(Debug, Args)]
+struct Surroundings {
+    /// Processing pipeline (pySigma's YAML) that changes the rules first; may be given again
+    #[arg(long = "pipeline", value_name = "FILE")]
+    pipelines: Vec<PathBuf>,
+    /// Folder of value lists [default: `lists` beside the first of the rule paths that has one]
+    #[arg(long)]
+    lists: Option<PathBuf>,
 }
 
-fn check(paths: &[PathBuf], json: bool) -> anyhow::Result<Exit> {
-    let Loaded { rules, problems } = load(paths, keng_ingest::dataset::all());
-    if json {
-        let report = Report { loaded: rules.len(), failed: problems.len(), errors: &problems };
-        output::json_line(&report)?;
-    } else {
-        problems.iter().try_for_each(|problem| output::line(&problem.to_string()))?;
-        output::note(&format!("{} rules are sound, {} problems", rules.len(), problems.len()));
+impl Surroundings {
+    /// Reads and compiles the rules of `paths`.
+    fn load(&self, paths: &[PathBuf]) -> Loaded {
+        let beside = |path: &PathBuf| Some(path.parent().unwrap_or(Path::new("")).join("lists"));
+        let found = || paths.iter().filter_map(beside).find(|folder| folder.is_dir());
+        let config = Config {
+            paths: paths.to_vec(),
+            pipelines: self.pipelines.clone(),
+            lists: self.lists.clone().or_else(found),
+            ..Config::default()
+        };
+        config.load(keng_ingest::dataset::all())
     }
-    Ok(if problems.is_empty() { Exit::Fine } else { Exit::Invalid })
-}
 
-/// The rules of `paths`; problems are told on standard error, and sound rules are used.
-fn load_telling(paths: &[PathBuf]) -> Loaded {
-    let loaded = load(paths, keng_ingest::dataset::all());
-    for problem in &loaded.problems {
-        output::note(&format!("not loaded: {problem}"));
+    /// The rules of `paths`; problems are told on standard error, and sound rules are used.
+    fn load_telling(&self, paths: &[PathBuf]) -> Loaded {
+        let loaded = self.load(paths);
+        for problem in &loaded.problems {
+            output::note(&format!("not loaded: {problem}"));
+        }
+        loaded
     }
-    loaded
 }

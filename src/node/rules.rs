@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keng_api::{CurrentRules, Reload};
 use keng_config::Settings;
-use keng_rules_engine::{Loaded, load as load_rules};
+use keng_rules_engine::Loaded;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -13,9 +13,12 @@ use super::Ground;
 /// The rules that the settings name. Problems are told, and sound rules run: at the start half a
 /// watch is better than none.
 pub(super) fn load(settings: &Settings) -> CurrentRules {
-    let Loaded { rules, problems } = load_rules(&settings.rules.paths, keng_ingest::dataset::all());
+    let Loaded { rules, problems, warnings } = settings.rules.load(keng_ingest::dataset::all());
     for problem in &problems {
         tracing::error!(%problem, "rule not loaded");
+    }
+    for warning in &warnings {
+        tracing::debug!(%warning, "odd rule");
     }
     tracing::info!(rules = rules.len(), problems = problems.len(), "rules loaded");
     CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems) }
@@ -87,7 +90,7 @@ fn read(
     known: &[keng_rules_engine::Problem],
 ) -> Result<CurrentRules, String> {
     let settings = keng_config::load(path).map_err(|problems| problems.to_string())?;
-    let Loaded { rules, problems } = load_rules(&settings.rules.paths, keng_ingest::dataset::all());
+    let Loaded { rules, problems, .. } = settings.rules.load(keng_ingest::dataset::all());
     let is_known = |problem: &keng_rules_engine::Problem| {
         known.iter().any(|other| {
             (&other.file, &other.rule, &other.message)

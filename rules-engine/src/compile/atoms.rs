@@ -1,8 +1,11 @@
 //! Tests, compiled and each kept once however many rules have it.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use regex::Regex;
 
+use crate::lists::{List, Lists};
 use crate::sigma::test::{Atom, Comparison, Number, Place, Subject, Test, TimePart};
 use crate::text::{FastMap, TextSet};
 
@@ -27,6 +30,7 @@ pub(crate) enum Matcher {
     TimePart(TimePart, Comparison, Number),
     FieldRef { other: FieldId, place: Place, cased: bool },
     Present,
+    InList(Arc<List>),
 }
 
 /// All tests of a rule set.
@@ -53,7 +57,7 @@ pub(crate) struct AtomsBuilder {
 }
 
 impl AtomsBuilder {
-    pub(crate) fn intern(&mut self, atom: &Atom, fields: &mut Fields) -> AtomId {
+    pub(crate) fn intern(&mut self, atom: &Atom, fields: &mut Fields, lists: &Lists) -> AtomId {
         let field = match &atom.subject {
             Subject::Keywords => FieldId::KEYWORDS,
             Subject::Field(name) => fields.intern(name),
@@ -63,7 +67,7 @@ impl AtomsBuilder {
             return *id;
         }
         let id = u32::try_from(self.atoms.len()).unwrap_or(u32::MAX);
-        let matcher = compile(&atom.test, fields);
+        let matcher = compile(&atom.test, fields, lists);
         self.atoms.compiled.push(CompiledAtom { field, matcher });
         self.known.insert(key, id);
         id
@@ -74,13 +78,13 @@ impl AtomsBuilder {
     }
 }
 
-fn compile(test: &Test, fields: &mut Fields) -> Matcher {
+fn compile(test: &Test, fields: &mut Fields, lists: &Lists) -> Matcher {
     match test {
         Test::Text { cased, patterns } => Matcher::Text(TextSet::new(patterns, *cased)),
         Test::Regex { source, flags } => match crate::text::regex(source, *flags) {
             Ok(regex) => Matcher::Regex(regex),
-            // Checked when the rule was read; a set without patterns matches nothing.
-            Err(_) => Matcher::Text(TextSet::new(&[], true)),
+            // Checked when the rule was read.
+            Err(_) => nothing(),
         },
         Test::Cidr(networks) => Matcher::Cidr(networks.clone()),
         Test::Compare(comparison, number) => Matcher::Compare(*comparison, *number),
@@ -89,5 +93,14 @@ fn compile(test: &Test, fields: &mut Fields) -> Matcher {
             Matcher::FieldRef { other: fields.intern(other), place: *place, cased: *cased }
         }
         Test::Present => Matcher::Present,
+        // Read when the rule was put together.
+        Test::InList(name) => {
+            lists.get(name).map_or_else(nothing, |list| Matcher::InList(Arc::clone(list)))
+        }
     }
+}
+
+/// A set without patterns matches nothing.
+fn nothing() -> Matcher {
+    Matcher::Text(TextSet::new(&[], true))
 }

@@ -287,6 +287,13 @@ impl Judge<'_> {
             Matcher::FieldRef { other, place, cased } => {
                 self.field_ref(*field, *other, *place, *cased)
             }
+            Matcher::InList(list) => {
+                if self.any(*field, |value| list.has_address(value)) {
+                    return true;
+                }
+                self.view.fold(self.event, *field, self.resolved);
+                self.view.folded(*field).any(|text| list.has_text(text))
+            }
             Matcher::Present => *field == FieldId::KEYWORDS || self.view.index(*field).is_some(),
         }
     }

@@ -7,14 +7,10 @@
 use super::{Expr, Fault};
 use crate::limits;
 
-/// Parses one condition and puts the selections in. `selections` are in the order of the file.
-pub(crate) fn parse<A: Clone>(
-    text: &str,
-    line: u64,
-    selections: &[(String, Expr<A>)],
-) -> Result<Expr<A>, Fault> {
+/// Parses one condition over selections, which are told by their place in `names`.
+pub(crate) fn parse(text: &str, line: u64, names: &[&str]) -> Result<Expr<usize>, Fault> {
     let tokens = tokens(text, line)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, line, selections, depth: 0 };
+    let mut parser = Parser { tokens: &tokens, at: 0, line, names, depth: 0, leaves: 0 };
     let expr = parser.or()?;
     match parser.peek() {
         None => Ok(expr),
@@ -46,7 +42,6 @@ fn tokens(text: &str, line: u64) -> Result<Vec<Token>, Fault> {
         let separator = match c {
             '(' => Some(Token::Open),
             ')' => Some(Token::Close),
-            '|' => return Err(aggregation(line)),
             c if c.is_whitespace() => None,
             c if c.is_alphanumeric() || "_-*?.".contains(c) => {
                 word.push(c);
@@ -65,20 +60,17 @@ fn tokens(text: &str, line: u64) -> Result<Vec<Token>, Fault> {
     Ok(tokens)
 }
 
-fn aggregation(line: u64) -> Fault {
-    Fault::new(line, "aggregation after `|` was removed from Sigma with version 2")
-        .hint("write a correlation rule (`event_count`, `value_count`, `temporal`) instead")
-}
-
-struct Parser<'p, A> {
+struct Parser<'p> {
     tokens: &'p [Token],
     at: usize,
     line: u64,
-    selections: &'p [(String, Expr<A>)],
+    names: &'p [&'p str],
     depth: usize,
+    /// How often selections were named, also by patterns.
+    leaves: usize,
 }
 
-impl<A: Clone> Parser<'_, A> {
+impl Parser<'_> {
     fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at)
     }
@@ -101,7 +93,7 @@ impl<A: Clone> Parser<'_, A> {
         Fault::new(self.line, format!("in the condition: {}", message.into()))
     }
 
-    fn or(&mut self) -> Result<Expr<A>, Fault> {
+    fn or(&mut self) -> Result<Expr<usize>, Fault> {
         let mut parts = vec![self.and()?];
         while self.keyword("or") {
             parts.push(self.and()?);
@@ -109,7 +101,7 @@ impl<A: Clone> Parser<'_, A> {
         Ok(Expr::any(parts))
     }
 
-    fn and(&mut self) -> Result<Expr<A>, Fault> {
+    fn and(&mut self) -> Result<Expr<usize>, Fault> {
         let mut parts = vec![self.not()?];
         while self.keyword("and") {
             parts.push(self.not()?);
@@ -117,7 +109,7 @@ impl<A: Clone> Parser<'_, A> {
         Ok(Expr::all(parts))
     }
 
-    fn not(&mut self) -> Result<Expr<A>, Fault> {
+    fn not(&mut self) -> Result<Expr<usize>, Fault> {
         self.depth += 1;
         if self.depth > limits::CONDITION_DEPTH_MAX {
             return Err(self.fault("it is nested too deeply"));
@@ -128,7 +120,7 @@ impl<A: Clone> Parser<'_, A> {
         Ok(expr)
     }
 
-    fn operand(&mut self) -> Result<Expr<A>, Fault> {
+    fn operand(&mut self) -> Result<Expr<usize>, Fault> {
         match self.peek() {
             Some(Token::Open) => {
                 self.at += 1;
@@ -145,7 +137,7 @@ impl<A: Clone> Parser<'_, A> {
         }
     }
 
-    fn selection(&mut self) -> Result<Expr<A>, Fault> {
+    fn selection(&mut self) -> Result<Expr<usize>, Fault> {
         let quantified = self.word_at(1).is_some_and(|word| word.eq_ignore_ascii_case("of"));
         let Some(word) = self.word_at(0).map(str::to_owned) else {
             return Err(self.fault("expected a selection"));
@@ -155,8 +147,9 @@ impl<A: Clone> Parser<'_, A> {
             return self.quantified(quantifier);
         }
         self.at += 1;
-        if let Some((_, expr)) = self.selections.iter().find(|(name, _)| *name == word) {
-            return Ok(expr.clone());
+        if let Some(number) = self.names.iter().position(|name| *name == word) {
+            self.count(1)?;
+            return Ok(Expr::Atom(number));
         }
         let fault = self.fault(format!("there is no selection `{word}`"));
         Err(match word.to_ascii_lowercase().as_str() {
@@ -170,7 +163,7 @@ impl<A: Clone> Parser<'_, A> {
         })
     }
 
-    fn quantified(&mut self, quantifier: Quantifier) -> Result<Expr<A>, Fault> {
+    fn quantified(&mut self, quantifier: Quantifier) -> Result<Expr<usize>, Fault> {
         let Some(pattern) = self.word_at(0).map(str::to_owned) else {
             return Err(self.fault("expected `them` or a pattern of names after `of`"));
         };
@@ -181,12 +174,9 @@ impl<A: Clone> Parser<'_, A> {
             let helper = name.starts_with('_') && !pattern.starts_with('_');
             !helper && (them || wildcard(&pattern, name))
         };
-        let parts: Vec<_> = self
-            .selections
-            .iter()
-            .filter(|(name, _)| reaches(name))
-            .map(|(_, expr)| expr.clone())
-            .collect();
+        let reached = self.names.iter().enumerate().filter(|(_, name)| reaches(name));
+        let parts: Vec<_> = reached.map(|(number, _)| Expr::Atom(number)).collect();
+        self.count(parts.len())?;
         if parts.is_empty() {
             return Err(self
                 .fault(format!("no selection is called `{pattern}`"))
@@ -204,8 +194,17 @@ impl<A: Clone> Parser<'_, A> {
         }
     }
 
+    /// Patterns of names multiply: bounded before anything is made of them.
+    fn count(&mut self, more: usize) -> Result<(), Fault> {
+        self.leaves += more;
+        if self.leaves > limits::ATOMS_PER_RULE_MAX {
+            return Err(self.fault("it names selections too often"));
+        }
+        Ok(())
+    }
+
     fn names(&self) -> String {
-        let names: Vec<_> = self.selections.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
         if names.is_empty() { "no selections".into() } else { names.join(", ") }
     }
 }
@@ -243,10 +242,12 @@ fn wildcard(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn show(expr: &Expr<&'static str>) -> String {
+    const NAMES: [&str; 5] = ["sel_a", "sel_b", "filter", "_helper", "a-b"];
+
+    fn show(expr: &Expr<usize>) -> String {
         let list = |parts: &[Expr<_>]| parts.iter().map(show).collect::<Vec<_>>().join(" ");
         match expr {
-            Expr::Atom(name) => (*name).to_owned(),
+            Expr::Atom(number) => NAMES[*number].to_owned(),
             Expr::Not(part) => format!("(not {})", show(part)),
             Expr::And(parts) => format!("(and {})", list(parts)),
             Expr::Or(parts) => format!("(or {})", list(parts)),
@@ -255,10 +256,7 @@ mod tests {
     }
 
     fn parsed(text: &str) -> Result<String, String> {
-        let names = ["sel_a", "sel_b", "filter", "_helper", "a-b"];
-        let selections: Vec<_> =
-            names.iter().map(|name| ((*name).to_owned(), Expr::Atom(*name))).collect();
-        parse(text, 1, &selections).map(|expr| show(&expr)).map_err(|fault| fault.message)
+        parse(text, 1, &NAMES).map(|expr| show(&expr)).map_err(|fault| fault.message)
     }
 
     #[test]
@@ -296,7 +294,6 @@ mod tests {
             "3 of sel*",
             "0 of them",
             "sel_*",
-            "sel_a | count() > 5",
             "sel_a & sel_b",
             "1 of",
             "of them",
@@ -307,6 +304,7 @@ mod tests {
         insta::assert_snapshot!(faults.join("\n"));
         assert!(parsed(&"not ".repeat(100_000)).is_err());
         assert!(parsed(&"(".repeat(100_000)).is_err());
+        assert!(parsed(&vec!["1 of *"; 10_000].join(" or ")).is_err());
     }
 
     proptest::proptest! {

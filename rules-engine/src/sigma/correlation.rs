@@ -69,6 +69,19 @@ pub(crate) enum Kind {
     },
 }
 
+impl Kind {
+    /// The fields whose values it looks at.
+    pub(crate) fn fields_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::ValueCount { fields, .. } | Self::FirstSeen { fields, .. } => {
+                fields.iter_mut().collect()
+            }
+            Self::Value { field, .. } => vec![field],
+            Self::EventCount(_) | Self::Temporal { .. } | Self::RateChange { .. } => Vec::new(),
+        }
+    }
+}
+
 /// What is made of values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measure {

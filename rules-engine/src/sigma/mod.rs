@@ -3,11 +3,17 @@
 //! Everything that the specification (version 2.1.0) allows is taken or refused with a
 //! [`Fault`]; nothing is skipped.
 
+pub(crate) mod aggregation;
 pub(crate) mod condition;
 pub(crate) mod correlation;
 pub(crate) mod detection;
+mod encode;
+pub(crate) mod filter;
+pub(crate) mod item;
 pub(crate) mod keng;
+pub(crate) mod lint;
 pub(crate) mod modifier;
+pub(crate) mod pipeline;
 pub(crate) mod rule;
 pub(crate) mod test;
 pub(crate) mod yaml;
@@ -77,6 +83,17 @@ impl<A> Expr<A> {
         }
     }
 
+    /// Calls `visit` with every test.
+    pub(crate) fn each<'e>(&'e self, visit: &mut dyn FnMut(&'e A)) {
+        match self {
+            Self::Atom(atom) => visit(atom),
+            Self::Not(part) => part.each(visit),
+            Self::And(parts) | Self::Or(parts) | Self::AtLeast(_, parts) => {
+                parts.iter().for_each(|part| part.each(visit));
+            }
+        }
+    }
+
     /// How many tests it holds.
     pub(crate) fn atoms(&self) -> usize {
         match self {
@@ -84,6 +101,43 @@ impl<A> Expr<A> {
             Self::Not(part) => part.atoms(),
             Self::And(parts) | Self::Or(parts) | Self::AtLeast(_, parts) => {
                 parts.iter().map(Self::atoms).sum()
+            }
+        }
+    }
+}
+
+impl<A> Expr<A> {
+    /// Whether it holds, if `test` says which tests do.
+    pub(crate) fn holds(&self, test: &mut dyn FnMut(&A) -> bool) -> bool {
+        match self {
+            Self::Atom(atom) => test(atom),
+            Self::Not(part) => !part.holds(test),
+            Self::And(parts) => parts.iter().all(|part| part.holds(test)),
+            Self::Or(parts) => parts.iter().any(|part| part.holds(test)),
+            Self::AtLeast(wanted, parts) => {
+                parts.iter().filter(|part| part.holds(test)).count() >= *wanted
+            }
+        }
+    }
+}
+
+impl Expr<usize> {
+    /// The numbers that occur in it.
+    pub(crate) fn leaves(&self) -> std::collections::BTreeSet<usize> {
+        let mut leaves = std::collections::BTreeSet::new();
+        self.each(&mut |number| {
+            leaves.insert(*number);
+        });
+        leaves
+    }
+
+    /// Whether any part is negated.
+    pub(crate) fn negates(&self) -> bool {
+        match self {
+            Self::Atom(_) => false,
+            Self::Not(_) => true,
+            Self::And(parts) | Self::Or(parts) | Self::AtLeast(_, parts) => {
+                parts.iter().any(Self::negates)
             }
         }
     }

@@ -4,75 +4,52 @@
 //! that makes sense: `expand`, `windash`, `utf16…`, `base64…`, then the place in the value, then
 //! `all` and `neq` over the whole list (Sigma appendix "modifiers", version 2.1.0).
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 
-use super::test::{Atom, Comparison, Number, Pattern, Place, RegexFlags, Subject, Test, TimePart};
+use super::Fault;
+use super::encode::{self, Base64, Utf16};
+use super::item::{Content, Item, Value};
+use super::test::{Comparison, Number, Pattern, Place, RegexFlags, TimePart};
 use super::yaml::{Node, Yaml};
-use super::{Expr, Fault};
 use crate::limits;
-
-/// The dashes that Windows programs take for one another.
-const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Utf16 {
-    LittleEndian,
-    BigEndian,
-    Marked,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Base64 {
-    Whole,
-    Offsets,
-}
 
 /// The modifiers of one key.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Modifiers {
-    all: bool,
-    cased: bool,
-    neq: bool,
+pub(crate) struct Modifiers {
+    pub(crate) all: bool,
+    pub(crate) cased: bool,
+    pub(crate) neq: bool,
     exists: bool,
     expand: bool,
     windash: bool,
     cidr: bool,
     field_ref: bool,
+    in_list: bool,
     regex: Option<RegexFlags>,
     utf16: Option<Utf16>,
     base64: Option<Base64>,
-    place: Option<Place>,
+    pub(crate) place: Option<Place>,
     comparison: Option<Comparison>,
     part: Option<TimePart>,
 }
 
-/// What the tests of `key: value` are. `key` is a field name (empty for keywords) and modifiers.
-pub(crate) fn item(key: &str, line: u64, value: &Node) -> Result<Expr<Atom>, Fault> {
+/// What `key: value` asks for. `key` is a field name (empty for keywords) and modifiers.
+pub(crate) fn item(key: &str, line: u64, value: &Node) -> Result<Item, Fault> {
     let mut words = key.split('|');
-    let field = words.next().unwrap_or_default();
-    let subject = match field {
-        "" => Subject::Keywords,
-        name => Subject::Field(name.to_owned()),
-    };
+    let field = words.next().filter(|name| !name.is_empty()).map(str::to_owned);
     let modifiers = Modifiers::parse(words, line)?;
-    modifiers.check(&subject, line)?;
+    modifiers.check(field.is_none(), line)?;
     let values = match &value.value {
         Yaml::List(items) => items.as_slice(),
         _ => std::slice::from_ref(value),
     };
-    let expr = if values.is_empty() {
-        // An empty list asks, as null does, that there is no value.
-        absent(subject)
+    let waiting = modifiers.expand && values.iter().any(|node| node.placeholder().is_some());
+    let content = if waiting {
+        Content::Waiting(values.to_vec())
     } else {
-        modifiers.apply(&subject, values)?
+        Content::Values(modifiers.apply(values)?)
     };
-    Ok(if modifiers.neq { Expr::Not(Box::new(expr)) } else { expr })
-}
-
-fn absent(subject: Subject) -> Expr<Atom> {
-    Expr::Not(Box::new(Expr::Atom(Atom { subject, test: Test::Present })))
+    Ok(Item { line, field, modifiers, content, steps: Vec::new() })
 }
 
 impl Modifiers {
@@ -97,6 +74,7 @@ impl Modifiers {
             "expand" => !std::mem::replace(&mut self.expand, true),
             "windash" => !std::mem::replace(&mut self.windash, true),
             "cidr" => !std::mem::replace(&mut self.cidr, true),
+            "in_list" => !std::mem::replace(&mut self.in_list, true),
             "fieldref" => !std::mem::replace(&mut self.field_ref, true),
             "contains" => set(&mut self.place, Place::Anywhere),
             "startswith" => set(&mut self.place, Place::Start),
@@ -141,7 +119,7 @@ impl Modifiers {
     }
 
     /// Refuses modifiers that say nothing together.
-    fn check(&self, subject: &Subject, line: u64) -> Result<(), Fault> {
+    fn check(&self, keywords: bool, line: u64) -> Result<(), Fault> {
         let encodes = self.windash || self.utf16.is_some() || self.base64.is_some();
         // Each names a kind of value of its own, so that no two go together.
         let kinds = [
@@ -149,6 +127,7 @@ impl Modifiers {
             ("cidr", self.cidr),
             ("re", self.regex.is_some()),
             ("fieldref", self.field_ref),
+            ("in_list", self.in_list),
             ("a comparison or time modifier", self.comparison.is_some() || self.part.is_some()),
         ];
         let mut used = kinds.iter().filter(|(_, used)| *used).map(|(name, _)| *name);
@@ -167,90 +146,85 @@ impl Modifiers {
             let message = format!("`{first}` cannot be combined with {second}");
             return Err(Fault::new(line, message));
         }
-        if *subject == Subject::Keywords && first != "re" {
+        if keywords && first != "re" {
             return Err(Fault::new(line, format!("`{first}` needs a field name before it")));
         }
         Ok(())
     }
 
-    fn apply(&self, subject: &Subject, values: &[Node]) -> Result<Expr<Atom>, Fault> {
-        let mut parts = Vec::new();
-        let mut patterns = Vec::new();
-        let mut networks = Vec::new();
-        for value in values {
-            match self.value(subject, value)? {
-                Applied::Patterns(more) if self.all => parts.push(self.text(subject, more)),
-                Applied::Patterns(more) => patterns.extend(more),
-                Applied::Network(network) if self.all => {
-                    parts.push(atom(subject, Test::Cidr(vec![network])));
-                }
-                Applied::Network(network) => networks.push(network),
-                Applied::Expr(expr) => parts.push(expr),
-            }
-            if patterns.len() > limits::ATOMS_PER_RULE_MAX {
-                return Err(Fault::new(value.line, "the list has too many values"));
-            }
-        }
-        // What is joined into one test is matched with one look at the value.
-        if !patterns.is_empty() {
-            parts.push(self.text(subject, patterns));
-        }
-        if !networks.is_empty() {
-            parts.push(atom(subject, Test::Cidr(networks)));
-        }
-        Ok(if self.all { Expr::all(parts) } else { Expr::any(parts) })
+    /// Whether the values are regular expressions.
+    pub(crate) fn is_regex(&self) -> bool {
+        self.regex.is_some()
     }
 
-    fn text(&self, subject: &Subject, patterns: Vec<Pattern>) -> Expr<Atom> {
-        let anywhere = *subject == Subject::Keywords && self.place.is_none();
-        let place = if anywhere { Some(Place::Anywhere) } else { self.place };
-        let patterns =
-            patterns.into_iter().map(|pattern| pattern.at(place.unwrap_or(Place::Whole))).collect();
-        atom(subject, Test::Text { cased: self.cased, patterns })
+    /// What the values mean.
+    pub(crate) fn apply(&self, values: &[Node]) -> Result<Vec<Value>, Fault> {
+        let mut applied = Vec::with_capacity(values.len());
+        let mut texts = 0;
+        for node in values {
+            let value = self.value(node)?;
+            if let Value::Text(spellings) = &value {
+                texts += spellings.len();
+            }
+            if texts > limits::ATOMS_PER_RULE_MAX {
+                return Err(Fault::new(node.line, "the list has too many values"));
+            }
+            applied.push(value);
+        }
+        // An empty list asks, as null does, that there is no value.
+        Ok(if applied.is_empty() { vec![Value::Null] } else { applied })
     }
 
-    fn value(&self, subject: &Subject, node: &Node) -> Result<Applied, Fault> {
+    fn value(&self, node: &Node) -> Result<Value, Fault> {
         let line = node.line;
         if self.exists {
-            let present = Expr::Atom(Atom { subject: subject.clone(), test: Test::Present });
-            let wanted = node.truth("the value of `exists`")?;
-            return Ok(Applied::Expr(if wanted { present } else { Expr::Not(Box::new(present)) }));
+            return Ok(Value::Exists(node.truth("the value of `exists`")?));
         }
         if self.comparison.is_some() || self.part.is_some() {
-            return self.number(subject, node);
+            return self.number(node);
         }
         match &node.value {
             Yaml::Null if *self == Self { neq: self.neq, all: self.all, ..Self::default() } => {
-                Ok(Applied::Expr(absent(subject.clone())))
+                Ok(Value::Null)
             }
             Yaml::Null => Err(Fault::new(line, "null cannot be combined with modifiers")),
             Yaml::List(_) | Yaml::Map(_) => {
                 Err(Fault::new(line, format!("a value cannot be {}", node.kind())))
             }
-            Yaml::Text(text) => self.texts(subject, text, line),
-            Yaml::Bool(truth) if self.regex.is_none() && !self.cidr && !self.field_ref => {
+            Yaml::Text(text) => self.text(text, line),
+            Yaml::Int(number) => self.numeric(Number::Int(*number), line),
+            Yaml::Float(number) => self.numeric(Number::float(*number), line),
+            Yaml::Bool(truth) if self.takes_words() => {
                 let spellings = if *truth { ["true", "1"] } else { ["false", "0"] };
-                Ok(Applied::Patterns(spellings.map(Pattern::literal).to_vec()))
+                Ok(self.placed(spellings.map(Pattern::literal).to_vec()))
             }
-            Yaml::Int(number) => self.numeric(subject, Number::Int(*number), line),
-            Yaml::Float(number) => self.numeric(subject, Number::float(*number), line),
             Yaml::Bool(_) => Err(Fault::new(line, "a truth value cannot have this modifier")),
         }
     }
 
-    /// A plain number matches the number and its text; with modifiers it is its text.
-    fn numeric(&self, subject: &Subject, number: Number, line: u64) -> Result<Applied, Fault> {
-        let mut spellings = number.spellings();
-        if self.windash || self.utf16.is_some() || self.base64.is_some() || self.regex.is_some() {
-            return self.texts(subject, &spellings.swap_remove(0), line);
-        }
-        if self.cidr || self.field_ref {
-            return Err(Fault::new(line, "a number cannot have this modifier"));
-        }
-        Ok(Applied::Patterns(spellings.into_iter().map(Pattern::literal).collect()))
+    /// Whether values are texts rather than expressions, networks or names.
+    fn takes_words(&self) -> bool {
+        self.regex.is_none() && !self.cidr && !self.field_ref && !self.in_list
     }
 
-    fn number(&self, subject: &Subject, node: &Node) -> Result<Applied, Fault> {
+    fn placed(&self, patterns: Vec<Pattern>) -> Value {
+        let place = self.place.unwrap_or(Place::Whole);
+        Value::Text(patterns.into_iter().map(|pattern| pattern.at(place)).collect())
+    }
+
+    /// A plain number matches the number and its text; with modifiers it is its text.
+    fn numeric(&self, number: Number, line: u64) -> Result<Value, Fault> {
+        let mut spellings = number.spellings();
+        if self.windash || self.utf16.is_some() || self.base64.is_some() || self.regex.is_some() {
+            return self.text(&spellings.swap_remove(0), line);
+        }
+        if !self.takes_words() {
+            return Err(Fault::new(line, "a number cannot have this modifier"));
+        }
+        Ok(self.placed(spellings.into_iter().map(Pattern::literal).collect()))
+    }
+
+    fn number(&self, node: &Node) -> Result<Value, Fault> {
         let number = match &node.value {
             Yaml::Int(number) => Number::Int(*number),
             Yaml::Float(number) if number.is_finite() => Number::float(*number),
@@ -260,115 +234,172 @@ impl Modifiers {
             }
         };
         let comparison = self.comparison.unwrap_or(Comparison::Equal);
-        let test = match self.part {
-            Some(part) => Test::TimePart(part, comparison, number),
-            None => Test::Compare(comparison, number),
-        };
-        Ok(Applied::Expr(atom(subject, test)))
+        Ok(match self.part {
+            Some(part) => Value::TimePart(part, comparison, number),
+            None => Value::Compare(comparison, number),
+        })
     }
 
-    fn texts(&self, subject: &Subject, text: &str, line: u64) -> Result<Applied, Fault> {
-        if self.expand
-            && let Some(name) = placeholder(text)
-        {
-            return Err(Fault::new(line, format!("the placeholder %{name}% has no values"))
-                .hint("write the values into the rule; value lists are not supported yet"));
-        }
+    fn text(&self, text: &str, line: u64) -> Result<Value, Fault> {
         if let Some(flags) = self.regex {
-            return self.regex(subject, text, flags, line);
+            return self.regular(text, flags, line);
         }
         if self.cidr {
-            return Ok(Applied::Network(network(text, line)?));
+            return Ok(Value::Network(network(text, line)?));
+        }
+        if self.in_list {
+            return Ok(Value::InList(text.to_owned()));
         }
         if self.field_ref {
-            let place = self.place.unwrap_or(Place::Whole);
-            let test = Test::FieldRef { other: text.to_owned(), place, cased: self.cased };
-            return Ok(Applied::Expr(atom(subject, test)));
+            return Ok(Value::FieldRef(text.to_owned(), self.place.unwrap_or(Place::Whole)));
         }
-        let texts = if self.windash { dashes(text, line)? } else { vec![text.to_owned()] };
+        let texts = if self.windash { encode::dashes(text, line)? } else { vec![text.to_owned()] };
         let mut patterns = Vec::with_capacity(texts.len());
         for text in texts {
-            self.encode(&text, line, &mut patterns)?;
+            patterns.extend(encode::encode(&text, self.utf16, self.base64, line)?);
         }
-        Ok(Applied::Patterns(patterns))
+        Ok(self.placed(patterns))
     }
 
-    fn regex(
-        &self,
-        subject: &Subject,
-        text: &str,
-        flags: RegexFlags,
-        line: u64,
-    ) -> Result<Applied, Fault> {
+    fn regular(&self, text: &str, flags: RegexFlags, line: u64) -> Result<Value, Fault> {
         let source = match self.place {
             Some(Place::Start) => format!("^(?:{text})"),
             Some(Place::End) => format!("(?:{text})$"),
             _ => text.to_owned(),
         };
-        if let Err(error) = crate::text::regex(&source, flags) {
-            // The last line of a syntax error is the reason, the others draw a picture.
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-            return Err(Fault::new(line, format!("not a regular expression we can run: {reason}"))
-                .hint("look-around and back-references are outside Sigma's regular expressions"));
+        match crate::text::regex(&source, flags) {
+            Ok(_) => Ok(Value::Regex(source, flags)),
+            Err(error) => Err(irregular(&error, line)),
         }
-        Ok(Applied::Expr(atom(subject, Test::Regex { source, flags })))
+    }
+}
+
+/// Why a regular expression is refused.
+pub(super) fn irregular(error: &regex::Error, line: u64) -> Fault {
+    // The last line of a syntax error is the reason, the others draw a picture.
+    let reason = error.to_string();
+    let reason = reason.lines().last().unwrap_or_default();
+    let reason = reason.strip_prefix("error: ").unwrap_or(reason);
+    Fault::new(line, format!("not a regular expression we can run: {reason}"))
+        .hint("look-around and back-references are outside Sigma's regular expressions")
+}
+
+impl Item {
+    /// Looks a placeholder up instead of writing its values out, where it is the whole value, no
+    /// modifier changes it, and a list has its name.
+    pub(crate) fn name_lists(&mut self, known: impl Fn(&str) -> bool) {
+        let Content::Waiting(nodes) = &self.content else { return };
+        let Modifiers { neq, all, .. } = self.modifiers;
+        if self.modifiers != (Modifiers { expand: true, neq, all, ..Modifiers::default() }) {
+            return;
+        }
+        let whole = |node: &Node| match &node.value {
+            Yaml::Text(text) => node
+                .placeholder()
+                .filter(|name| name.len() + 2 == text.len() && known(name))
+                .map(|name| Value::InList(name.to_owned())),
+            _ => None,
+        };
+        if let Some(lists) = nodes.iter().map(whole).collect::<Option<Vec<_>>>() {
+            self.content = Content::Values(lists);
+        }
     }
 
-    /// Applies `utf16…` and `base64…` to one text.
-    fn encode(&self, text: &str, line: u64, out: &mut Vec<Pattern>) -> Result<(), Fault> {
-        let pattern = Pattern::parse(text);
-        if self.utf16.is_none() && self.base64.is_none() {
-            out.push(pattern);
-            return Ok(());
-        }
-        let Some(literal) = pattern.as_literal() else {
-            return Err(Fault::new(line, "a value with wildcards cannot be encoded")
-                .hint("escape them (`\\*`) or leave the encoding modifier out"));
-        };
-        let bytes = match self.utf16 {
-            Some(encoding) => utf16(literal, encoding),
-            None => literal.as_bytes().to_vec(),
-        };
-        match self.base64 {
-            Some(Base64::Whole) => out.push(Pattern::literal(STANDARD.encode(&bytes))),
-            Some(Base64::Offsets) => out.extend(base64_offsets(&bytes).map(Pattern::literal)),
-            // Each byte is one character of the log text.
-            None => {
-                out.push(Pattern::literal(bytes.iter().map(|b| char::from(*b)).collect::<String>()))
+    /// Gives its placeholders values; those of which `values` knows nothing stay.
+    ///
+    /// # Errors
+    /// When a value is none that the modifiers can take, or there are too many.
+    pub(crate) fn expand(
+        &mut self,
+        values: &mut dyn FnMut(&str) -> Option<Vec<String>>,
+    ) -> Result<bool, Fault> {
+        let Content::Waiting(nodes) = &self.content else { return Ok(false) };
+        let (mut expanded, mut changed) = (Vec::new(), false);
+        for node in nodes {
+            let Yaml::Text(text) = &node.value else {
+                expanded.push(node.clone());
+                continue;
+            };
+            for text in substitute(text, values, node.line, &mut changed)? {
+                expanded.push(Node { line: node.line, value: Yaml::Text(text) });
+            }
+            if expanded.len() > limits::ATOMS_PER_RULE_MAX {
+                return Err(too_many(node.line));
             }
         }
-        Ok(())
+        if changed {
+            let waiting = expanded.iter().any(|node| node.placeholder().is_some());
+            self.content = if waiting {
+                Content::Waiting(expanded)
+            } else if expanded.is_empty() {
+                // An empty list has nothing that a value could be; it is no question for null.
+                Content::Values(vec![Value::Text(Vec::new())])
+            } else {
+                Content::Values(self.modifiers.apply(&expanded)?)
+            };
+        }
+        Ok(changed)
     }
 }
 
-enum Applied {
-    Patterns(Vec<Pattern>),
-    Network(IpNet),
-    Expr(Expr<Atom>),
+fn too_many(line: u64) -> Fault {
+    let hint = format!(
+        "at most {} values can be written into a rule; a whole value is better looked up with \
+         `in_list`",
+        limits::ATOMS_PER_RULE_MAX
+    );
+    Fault::new(line, "the placeholders stand for too many values").hint(hint)
 }
 
-fn atom(subject: &Subject, test: Test) -> Expr<Atom> {
-    Expr::Atom(Atom { subject: subject.clone(), test })
-}
-
-/// The name in the first `%name%`.
-fn placeholder(text: &str) -> Option<&str> {
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('%')?;
-        let (name, _) = after.split_once('%')?;
-        let word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        if word && !before.ends_with('\\') {
-            return Some(name);
+/// The text once for every combination of the values of its placeholders.
+fn substitute(
+    text: &str,
+    values: &mut dyn FnMut(&str) -> Option<Vec<String>>,
+    line: u64,
+    changed: &mut bool,
+) -> Result<Vec<String>, Fault> {
+    let (mut texts, mut rest) = (vec![String::new()], text);
+    while let Some((before, name, after)) = next_placeholder(rest) {
+        let known = values(name);
+        *changed |= known.is_some();
+        let known = known.unwrap_or_else(|| vec![format!("%{name}%")]);
+        if texts.len().saturating_mul(known.len()) > limits::ATOMS_PER_RULE_MAX {
+            return Err(too_many(line));
         }
+        texts = texts
+            .iter()
+            .flat_map(|text| known.iter().map(move |value| format!("{text}{before}{value}")))
+            .collect();
+        rest = after;
+    }
+    texts.iter_mut().for_each(|text| text.push_str(rest));
+    Ok(texts)
+}
+
+/// What is before the first `%name%`, the name, and what is behind it.
+fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    let (mut before, mut rest) = text.split_once('%')?;
+    loop {
+        let (name, after) = rest.split_once('%')?;
+        if !name.is_empty() && !name.contains('\\') {
+            return Some((before, name, after));
+        }
+        before = text.get(..text.len() - after.len() - 1)?;
         rest = after;
     }
 }
 
-/// A network; an address stands for itself. IPv4 networks written as IPv6 become IPv4, because
-/// addresses in events are.
+impl Node {
+    /// The name in the first `%name%` of a text.
+    pub(crate) fn placeholder(&self) -> Option<&str> {
+        match &self.value {
+            Yaml::Text(text) => next_placeholder(text).map(|(_, name, _)| name),
+            _ => None,
+        }
+    }
+}
+
+/// A network; an address stands for itself.
 fn network(text: &str, line: u64) -> Result<IpNet, Fault> {
     let parsed = match text.parse::<IpNet>() {
         Ok(network) => Some(network),
@@ -378,63 +409,20 @@ fn network(text: &str, line: u64) -> Result<IpNet, Fault> {
         return Err(Fault::new(line, format!("'{text}' is not a network"))
             .hint("write 10.0.0.0/8 or 2001:db8::/32"));
     };
+    Ok(canonical(network))
+}
+
+/// The form in which networks are compared: IPv4 written as IPv6 becomes IPv4, and what is behind
+/// the prefix is cut.
+pub(crate) fn canonical(network: IpNet) -> IpNet {
     if let IpNet::V6(six) = network
         && let (Some(four), Some(length)) =
             (six.addr().to_ipv4_mapped(), six.prefix_len().checked_sub(96))
         && let Ok(mapped) = ipnet::Ipv4Net::new(four, length)
     {
-        return Ok(IpNet::V4(mapped.trunc()));
+        return IpNet::V4(mapped.trunc());
     }
-    Ok(network.trunc())
-}
-
-/// Every way to write the option dashes of a text: a dash that begins a word, with any of the
-/// five characters in its place.
-fn dashes(text: &str, line: u64) -> Result<Vec<String>, Fault> {
-    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let chars: Vec<char> = text.chars().collect();
-    let mut texts = vec![String::with_capacity(text.len())];
-    for (index, c) in chars.iter().enumerate() {
-        let before = index.checked_sub(1).and_then(|before| chars.get(before)).copied();
-        let option = DASHES.contains(c) && !word(before) && word(chars.get(index + 1).copied());
-        if !option {
-            for text in &mut texts {
-                text.push(*c);
-            }
-            continue;
-        }
-        if texts.len() * DASHES.len() > limits::EXPANSIONS_MAX {
-            return Err(Fault::new(line, "`windash` makes too many texts of this value")
-                .hint("split the value into several with `contains|all`"));
-        }
-        texts = texts
-            .iter()
-            .flat_map(|text| DASHES.iter().map(move |dash| format!("{text}{dash}")))
-            .collect();
-    }
-    Ok(texts)
-}
-
-fn utf16(text: &str, encoding: Utf16) -> Vec<u8> {
-    let units = text.encode_utf16();
-    match encoding {
-        Utf16::LittleEndian => units.flat_map(u16::to_le_bytes).collect(),
-        Utf16::BigEndian => units.flat_map(u16::to_be_bytes).collect(),
-        Utf16::Marked => [0xfeff].into_iter().chain(units).flat_map(u16::to_le_bytes).collect(),
-    }
-}
-
-/// The parts of the Base64 forms that stay the same whatever stands before and after the bytes:
-/// one for each of the three ways in which they can fall into groups of three.
-fn base64_offsets(bytes: &[u8]) -> impl Iterator<Item = String> {
-    (0..3).map(move |shift| {
-        let mut padded = vec![b' '; shift];
-        padded.extend_from_slice(bytes);
-        let encoded = STANDARD.encode(&padded);
-        let from = [0, 2, 3].get(shift).copied().unwrap_or(0);
-        let cut = [0, 3, 2].get(padded.len() % 3).copied().unwrap_or(0);
-        encoded.get(from..encoded.len().saturating_sub(cut)).unwrap_or_default().to_owned()
-    })
+    network.trunc()
 }
 
 #[cfg(test)]
@@ -442,39 +430,19 @@ mod tests {
     use super::*;
     use crate::sigma::yaml;
 
-    fn parsed(key: &str, value: &str) -> Result<Expr<Atom>, Fault> {
+    fn parsed(key: &str, value: &str) -> Result<Item, Fault> {
         let document = yaml::documents(&format!("v: {value}")).unwrap().remove(0);
         item(key, 1, document.get("v").unwrap())
     }
 
     /// The patterns in Sigma's notation.
     fn patterns(key: &str, value: &str) -> Vec<String> {
-        fn collect(expr: &Expr<Atom>, out: &mut Vec<String>) {
-            use crate::sigma::test::Part;
-            match expr {
-                Expr::And(parts) | Expr::Or(parts) | Expr::AtLeast(_, parts) => {
-                    parts.iter().for_each(|part| collect(part, out));
-                }
-                Expr::Not(part) => collect(part, out),
-                Expr::Atom(Atom { test: Test::Text { patterns, .. }, .. }) => {
-                    out.extend(patterns.iter().map(|pattern| {
-                        pattern
-                            .parts
-                            .iter()
-                            .map(|part| match part {
-                                Part::Any => "*",
-                                Part::One => "?",
-                                Part::Text(text) => text,
-                            })
-                            .collect()
-                    }));
-                }
-                Expr::Atom(_) => {}
-            }
-        }
-        let mut out = Vec::new();
-        collect(&parsed(key, value).unwrap(), &mut out);
-        out
+        let Content::Values(values) = parsed(key, value).unwrap().content else { return vec![] };
+        let texts = values.into_iter().flat_map(|value| match value {
+            Value::Text(patterns) => patterns,
+            other => panic!("{other:?}"),
+        });
+        texts.map(|pattern| pattern.to_string()).collect()
     }
 
     #[test]
@@ -551,7 +519,8 @@ mod tests {
             ("f|gt", "'5'"),
             ("f|hour", "noon"),
             ("f|exists", "maybe"),
-            ("f|expand", "'%admins%'"),
+            ("f|in_list|contains", "x"),
+            ("f|in_list", "5"),
             ("f|base64", "'a*b'"),
             ("f|contains", "null"),
             ("f", "[[1]]"),
@@ -566,5 +535,39 @@ mod tests {
     #[test]
     fn expand_without_a_placeholder_is_a_plain_text() {
         assert_eq!(patterns("f|expand", "'100% sure'"), ["100% sure"]);
+    }
+
+    #[test]
+    fn placeholders_are_filled_before_all_other_modifiers() {
+        let values = |name: &str| match name {
+            "who" => Some(vec!["adm".to_owned(), "root".to_owned()]),
+            "DC-NAME 1" => Some(vec!["dc1".to_owned()]),
+            "empty" => Some(Vec::new()),
+            _ => None,
+        };
+        let expanded = |key: &str, text: &str| {
+            let mut item = parsed(key, &format!("'{text}'")).unwrap();
+            assert!(matches!(item.content, Content::Waiting(_)), "{text}");
+            item.expand(&mut |name| values(name)).unwrap();
+            item.content
+        };
+        let texts = |content| match content {
+            Content::Values(values) => values
+                .into_iter()
+                .flat_map(|value| match value {
+                    Value::Text(patterns) => patterns,
+                    other => panic!("{other:?}"),
+                })
+                .map(|pattern| pattern.to_string())
+                .collect::<Vec<_>>(),
+            Content::Waiting(nodes) => panic!("{nodes:?}"),
+        };
+        assert_eq!(texts(expanded("f|expand", "%who%")), ["adm", "root"]);
+        assert_eq!(texts(expanded("f|contains|expand", "x%who%-%DC-NAME 1%")).len(), 2);
+        assert_eq!(texts(expanded("f|expand|contains", "%who%y")), ["*admy*", "*rooty*"]);
+        assert_eq!(texts(expanded("f|base64|expand", "%who%")), ["YWRt", "cm9vdA=="]);
+        assert_eq!(texts(expanded("f|expand", "100%%who%")), ["100%adm", "100%root"]);
+        assert_eq!(texts(expanded("f|expand", "%empty%")), [""; 0]);
+        assert!(matches!(expanded("f|expand", "%who%%what%"), Content::Waiting(_)));
     }
 }

@@ -1,17 +1,22 @@
-//! One YAML document: a detection rule or a correlation rule, and what both say about themselves.
+//! One YAML document: a detection rule, a correlation rule or a filter, and what rules say about
+//! themselves.
 
 use keng_event::Severity;
 
+use super::aggregation::Aggregation;
 use super::correlation::Correlation;
+use super::filter::{self, Filter};
+use super::item::Detection;
 use super::keng::Keng;
+use super::lint::{self, Remark};
 use super::test::Atom;
 use super::yaml::{Node, Yaml};
 use super::{Expr, Fault, correlation, detection, keng};
 use crate::LogSourceFilter;
 
-/// A rule as written.
+/// A rule with its body as tests, or, while filters and pipelines may change it, as a [`Draft`].
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rule {
+pub(crate) struct Rule<B = Body> {
     pub(crate) line: u64,
     pub(crate) id: String,
     pub(crate) name: Option<String>,
@@ -22,7 +27,7 @@ pub(crate) struct Rule {
     pub(crate) tags: Vec<String>,
     pub(crate) false_positives: Vec<String>,
     pub(crate) keng: Keng,
-    pub(crate) body: Body,
+    pub(crate) body: B,
     /// Hash of what decides over matches; texts for people are not in it.
     pub(crate) fingerprint: u64,
 }
@@ -33,35 +38,95 @@ pub(crate) enum Body {
     Correlation(Correlation),
 }
 
+/// The body of a rule as written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Draft {
+    Detection(Detection),
+    Correlation(Correlation),
+}
+
+/// What a document holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Document {
+    Rule(Box<Rule<Draft>>),
+    /// A rule of before Sigma 2 whose condition counts: what it counts, and the count.
+    Counted([Box<Rule<Draft>>; 2]),
+    Filter(Filter),
+}
+
+/// Behind the id of what a rule of before Sigma 2 counts.
+const COUNTED: &str = ".counted";
+
 /// Sigma's words for how ready a rule is.
 const STATUSES: [&str; 5] = ["stable", "test", "experimental", "deprecated", "unsupported"];
 
-/// Reads one document.
-pub(crate) fn parse(document: &Node) -> Result<Rule, Fault> {
+/// Reads one document, with the warnings that it deserves.
+pub(crate) fn parse(document: &Node) -> Result<(Document, Vec<Remark>), Fault> {
     document.map("a rule")?;
     if let Some((key, _)) = document.entry("action") {
         return Err(Fault::new(key.line, "`action: global` was removed from Sigma with version 2")
             .hint("write each rule out in its own document"));
     }
-    let line = document.line;
-    let body = match (document.get("detection"), document.get("correlation")) {
-        (Some(_), Some(node)) => {
-            return Err(Fault::new(node.line, "a rule has `detection` or `correlation`, not both"));
+    match ["detection", "correlation", "filter"].map(|key| document.get(key)) {
+        [Some(section), None, None] => detection_rule(document, section),
+        [None, Some(section), None] => {
+            let body = Draft::Correlation(correlation::parse(section)?);
+            let mut remarks = lint::about(document);
+            let rule = rule(document, body, &mut remarks)?;
+            Ok((Document::Rule(Box::new(rule)), remarks))
         }
-        (Some(section), None) if document.get("filter").is_none() => {
-            let logsource = logsource(document.get("logsource"), line)?;
-            Body::Detection { logsource, expr: detection::parse(section)? }
+        [None, None, Some(section)] => {
+            let mut remarks = lint::values(section);
+            let filter = filter::parse(document, section)?;
+            remarks.extend(filter.lint());
+            Ok((Document::Filter(filter), remarks))
         }
-        (None, Some(section)) => Body::Correlation(correlation::parse(section)?),
-        _ if document.get("filter").is_some() => {
-            return Err(Fault::new(line, "Sigma filters are not supported yet")
-                .hint("put the exception into the rule as a selection under `not`"));
-        }
-        _ => {
-            return Err(Fault::new(line, "the document has neither `detection` nor `correlation`")
-                .hint("remove it from the rule path if it is no rule"));
-        }
+        [None, None, None] => Err(Fault::new(
+            document.line,
+            "the document has neither `detection` nor `correlation` nor `filter`",
+        )
+        .hint("remove it from the rule path if it is no rule")),
+        [_, correlation, filter] => Err(Fault::new(
+            filter.or(correlation).map_or(document.line, |node| node.line),
+            "a document has one of `detection`, `correlation` and `filter`",
+        )),
+    }
+}
+
+fn detection_rule(document: &Node, section: &Node) -> Result<(Document, Vec<Remark>), Fault> {
+    let Some(source) = document.get("logsource") else {
+        return Err(Fault::new(document.line, "the rule has no `logsource`"));
     };
+    let (detection, counted) = detection::parse(section, logsource(source)?)?;
+    let mut remarks = lint::about(document);
+    remarks.extend(lint::values(section));
+    remarks.extend(lint::unreachable(&detection));
+    let rule = rule(document, Draft::Detection(detection), &mut remarks)?;
+    let document = match counted {
+        None => Document::Rule(Box::new(rule)),
+        Some(aggregation) => counted_rule(rule, &aggregation, &mut remarks)?,
+    };
+    Ok((document, remarks))
+}
+
+/// Makes two of a rule that counts: one that is counted, and one that counts, which keeps the
+/// name and all that is said to people.
+fn counted_rule(
+    rule: Rule<Draft>,
+    aggregation: &Aggregation,
+    remarks: &mut Vec<Remark>,
+) -> Result<Document, Fault> {
+    let id = format!("{}{COUNTED}", rule.id);
+    let body = Draft::Correlation(correlation::parse(&aggregation.section(&id))?);
+    let counted = Rule { id, name: None, keng: Keng::default(), ..rule.clone() };
+    remarks.push(
+        Remark::new("legacy-aggregation", aggregation.line(), aggregation.told())
+            .hint("Sigma has correlation rules since version 2; write one"),
+    );
+    Ok(Document::Counted([Box::new(counted), Box::new(Rule { body, ..rule })]))
+}
+
+fn rule(document: &Node, body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<Draft>, Fault> {
     let fingerprint = fingerprint(document);
     let title = title(document)?;
     let id = match document.get("id") {
@@ -69,12 +134,12 @@ pub(crate) fn parse(document: &Node) -> Result<Rule, Fault> {
         None => format!("unnamed-{fingerprint:016x}"),
     };
     Ok(Rule {
-        line,
+        line: document.line,
         id,
         name: text(document, "name")?,
         title,
-        level: level(document.get("level"))?,
-        status: status(document.get("status"))?,
+        level: level(document.get("level"), remarks)?,
+        status: status(document.get("status"), remarks)?,
         description: text(document, "description")?,
         tags: texts(document, "tags")?,
         false_positives: texts(document, "falsepositives")?,
@@ -82,6 +147,40 @@ pub(crate) fn parse(document: &Node) -> Result<Rule, Fault> {
         body,
         fingerprint,
     })
+}
+
+impl<B> Rule<B> {
+    /// The same rule with another body, if one can be made of its own.
+    pub(crate) fn try_map<C, E>(
+        self,
+        change: impl FnOnce(B) -> Result<C, E>,
+    ) -> Result<Rule<C>, E> {
+        Ok(Rule {
+            line: self.line,
+            id: self.id,
+            name: self.name,
+            title: self.title,
+            level: self.level,
+            status: self.status,
+            description: self.description,
+            tags: self.tags,
+            false_positives: self.false_positives,
+            keng: self.keng,
+            body: change(self.body)?,
+            fingerprint: self.fingerprint,
+        })
+    }
+
+    /// Whether it is the counted half of a rule of before Sigma 2.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.id.ends_with(COUNTED)
+    }
+
+    /// Whether a filter means this rule by an id or name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name)
+            || self.id.strip_suffix(COUNTED).unwrap_or(&self.id) == name
+    }
 }
 
 /// What to call a document in a problem: its id, else its title.
@@ -124,28 +223,33 @@ fn id(node: &Node) -> Result<String, Fault> {
     }
 }
 
-fn level(node: Option<&Node>) -> Result<Severity, Fault> {
+fn level(node: Option<&Node>, remarks: &mut Vec<Remark>) -> Result<Severity, Fault> {
     let Some(node) = node else { return Ok(Severity::default()) };
     let word = node.text("`level`")?;
-    word.parse().map_err(|_| {
-        Fault::new(node.line, format!("'{word}' is not a level"))
-            .hint("use informational, low, medium, high or critical")
-    })
+    Ok(word.parse().unwrap_or_else(|_| {
+        let message = format!("'{word}' is not a level; the rule counts as medium");
+        remarks.push(
+            Remark::new("unknown-level", node.line, message)
+                .hint("use informational, low, medium, high or critical"),
+        );
+        Severity::default()
+    }))
 }
 
-fn status(node: Option<&Node>) -> Result<Option<String>, Fault> {
+fn status(node: Option<&Node>, remarks: &mut Vec<Remark>) -> Result<Option<String>, Fault> {
     let Some(node) = node else { return Ok(None) };
     let word = node.text("`status`")?;
-    if STATUSES.contains(&word.as_str()) {
-        Ok(Some(word))
-    } else {
-        Err(Fault::new(node.line, format!("'{word}' is not a status"))
-            .hint(format!("use one of {}", STATUSES.join(", "))))
+    if !STATUSES.contains(&word.as_str()) {
+        remarks.push(
+            Remark::new("unknown-status", node.line, format!("'{word}' is not a status"))
+                .hint(format!("use one of {}", STATUSES.join(", "))),
+        );
     }
+    Ok(Some(word))
 }
 
-fn logsource(node: Option<&Node>, line: u64) -> Result<LogSourceFilter, Fault> {
-    let Some(node) = node else { return Err(Fault::new(line, "the rule has no `logsource`")) };
+/// The `logsource` section.
+pub(super) fn logsource(node: &Node) -> Result<LogSourceFilter, Fault> {
     node.map("`logsource`")?;
     let part = |key: &str| Ok(text(node, key)?.map(|word| word.to_lowercase()));
     Ok(LogSourceFilter {

@@ -38,6 +38,8 @@ pub(crate) enum Test {
     FieldRef { other: String, place: Place, cased: bool },
     /// The subject has a value.
     Present,
+    /// In the value list of this name.
+    InList(String),
 }
 
 /// Flags of a regular expression.
@@ -145,7 +147,8 @@ impl Number {
     }
 }
 
-/// A text with wildcards.
+/// A text with wildcards; shown as Sigma writes it, with stars and question marks that stand for
+/// themselves escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Pattern {
     pub(crate) parts: Vec<Part>,
@@ -180,6 +183,12 @@ impl Pattern {
         pattern
     }
 
+    /// The notation of a text in which nothing is a wildcard.
+    pub(crate) fn escape(text: &str) -> String {
+        let special = |c: char| matches!(c, '\\' | '*' | '?');
+        text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+    }
+
     /// A text without wildcards.
     pub(crate) fn literal(text: impl Into<String>) -> Self {
         let text = text.into();
@@ -210,6 +219,16 @@ impl Pattern {
         out
     }
 
+    /// Appends another pattern.
+    pub(crate) fn extend(&mut self, other: Self) {
+        for part in other.parts {
+            match (self.parts.last_mut(), part) {
+                (Some(Part::Text(text)), Part::Text(more)) => text.push_str(&more),
+                (_, part) => self.push(part),
+            }
+        }
+    }
+
     fn push(&mut self, part: Part) {
         // Two stars in a row say no more than one.
         if part != Part::Any || self.parts.last() != Some(&Part::Any) {
@@ -222,6 +241,19 @@ impl Pattern {
             Some(Part::Text(text)) => text.push(c),
             _ => self.parts.push(Part::Text(c.into())),
         }
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => f.write_str(&text.replace('*', "\\*").replace('?', "\\?"))?,
+                Part::Any => f.write_str("*")?,
+                Part::One => f.write_str("?")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -23,14 +23,20 @@ fn every_fault_has_its_place_and_reason() {
         rule("  s: {}\n  condition: s"),
         rule("  s: {a: {b: 1}}\n  condition: s"),
         rule("  s:\n    a|contains:\n      - ok\n      - [nested]\n  condition: s"),
-        with("level: severe"),
-        with("status: done"),
         with("keng: {colour: red}"),
         with("keng: {tests: [{name: n, events: [x], expect: maybe}]}"),
         with("keng: {suppress: {by: [a]}}"),
         "title: x\ndetection: {s: {a: 1}, condition: s}\n".to_owned(),
         "title: x\naction: global\n".to_owned(),
         "title: x\nlogsource: {}\nfilter: {rules: any, selection: {a: 1}}\n".to_owned(),
+        "title: x\nfilter: {rules: any, selection: {a: 1}, condition: selection}\n".to_owned(),
+        "title: x\nlogsource: {}\nfilter: {selection: {a: 1}, condition: selection}\n".to_owned(),
+        "title: x\nlogsource: {}\nfilter: {rules: any, s: {a: 1}, condition: [s]}\n".to_owned(),
+        rule("  s: {a: 1}\n  condition: s").replace("detection", "filter: {}\ndetection"),
+        rule("  s: {a: 1}\n  timeframe: 5m\n  condition: s | near t"),
+        rule("  s: {a: 1}\n  timeframe: 5m\n  condition: [s, s | count() > 5]"),
+        rule("  s: {a|in_list: bad}\n  condition: s"),
+        rule("  s: {a|expand: '%DC-NAME%'}\n  condition: s"),
         format!(
             "{}---\n{}",
             rule("  s: {a: 1}\n  condition: s"),
@@ -55,6 +61,100 @@ fn every_fault_has_its_place_and_reason() {
         }
     }
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn what_is_odd_is_told() {
+    let described = "title: Odd\nlogsource: {category: test}\n";
+    let odd = [
+        rule("  s: {a: 1}\n  t: {b: 1}\n  condition: s"),
+        rule("  s: {a|contains: ['*x', 'y\\*', z], b|all: x, c: [1, null]}\n  condition: s"),
+        rule("  k: [ab, '*', abc, 12]\n  s: {'|re': x}\n  condition: k or s"),
+        rule("  s: {a: 1}\n  timeframe: 5m\n  condition: s | count() by b > 5"),
+        with("level: severe\nstatus: done\ntags: [attack.t1110]"),
+        with("id: 8d7b4c5e-1b1f-4c4b-9d53-0b7a3a1c2e4f").replacen("id: test\n", "", 1),
+        format!("{described}detection: {{s: {{a: 1}}, condition: s}}\n"),
+        format!("{}---\n{}", with(""), with("").replace("id: test", "id: other")),
+        format!(
+            "{described}filter: {{rules: [a, test], s: {{a: 1}}, t: {{a: 2}}, condition: s}}\n"
+        ),
+        format!("{described}filter: {{rules: any, s: {{a: '*'}}, condition: not s}}\n---\n")
+            + &with(""),
+    ];
+    let mut said = String::new();
+    for text in &odd {
+        let loaded = load_text("rules.yml", text, &[]);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        for warning in loaded.warnings {
+            writeln!(said, "{warning}").unwrap();
+        }
+        writeln!(said).unwrap();
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn fields_that_no_event_has_are_told() {
+    use keng_event::dataset::Alias;
+    use keng_event::{Dataset, LogSource};
+    static DATASETS: [Dataset; 1] = [Dataset {
+        name: "linux.auth",
+        log_sources: &[LogSource {
+            product: Some("linux"),
+            category: None,
+            service: Some("auth"),
+            guards: &[],
+        }],
+        aliases: &[Alias { sigma: "User", fields: &["user.name"] }],
+        prefixes: &[],
+    }];
+    let fields = "  s: {User: x, user.name: x, source.ip: y, Usr: z, Usr|re: z}\n  condition: s";
+    let told = |source: &str| {
+        let text = rule(fields).replace("category: test", source);
+        let warnings = load_text("x.yml", &text, &DATASETS).warnings;
+        let unknown = warnings.into_iter().filter(|warning| warning.code == "unknown-field");
+        unknown.map(|warning| warning.message).collect::<Vec<_>>()
+    };
+    assert_eq!(told("product: linux"), ["no event of linux.auth has the field `Usr`"]);
+    assert_eq!(told("product: windows"), [""; 0]);
+}
+
+#[test]
+fn a_filter_changes_what_a_rule_means_but_not_its_id() {
+    let plain = rule("  s: {a: 1}\n  condition: s").replace("id: test\n", "");
+    let filter = |value: u32| {
+        format!(
+            "---\ntitle: F\nlogsource: {{}}\nfilter: {{rules: any, s: {{b: {value}}}, condition: not s}}\n"
+        )
+    };
+    let of = |text: &str| {
+        let rules = rules(text);
+        (rules.summaries()[0].id.clone(), rules.rules[0].fingerprint)
+    };
+    let (id, print) = of(&plain);
+    let (one_id, one) = of(&format!("{plain}{}", filter(1)));
+    let (two_id, two) = of(&format!("{plain}{}", filter(2)));
+    assert_eq!((&one_id, &two_id), (&id, &id));
+    assert!(one != print && two != print && one != two);
+}
+
+#[test]
+fn a_count_of_before_sigma_2_is_a_correlation() {
+    let text = rule("  s: {a: 1}\n  timeframe: 60s\n  condition: s | count(u) by h >= 2")
+        + "name: burst\nkeng: {tests: [{name: n, events: [{a: 1, u: x, h: m}, {a: 1, u: y, h: m}], expect: {matches: 1}}]}\n";
+    let rules = rules(&text);
+    let summaries: Vec<_> = rules
+        .summaries()
+        .iter()
+        .map(|rule| (rule.id.as_str(), rule.generates, rule.tests))
+        .collect();
+    assert_eq!(summaries, [("test.counted", false, 0), ("test", true, 1)]);
+    let batches = [
+        super::event_at(1, r#"{"a":1,"u":"x","h":"m"}"#),
+        super::event_at(2, r#"{"a":1,"u":"y","h":"m"}"#),
+    ];
+    assert_eq!(rules.run_test("test", &batches), Ok(1));
+    assert_eq!(rules.run_test("test", &batches[..1]), Ok(0));
 }
 
 fn correlation(body: &str) -> String {

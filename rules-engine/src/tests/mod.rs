@@ -5,10 +5,13 @@ mod corpus;
 mod correlation;
 mod correlation_definition;
 mod correlation_types;
+mod lists;
 mod loading;
+mod pipelines;
 mod plain;
 mod routing;
 mod semantics;
+mod traps;
 
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ use crate::{Evaluator, Loaded, RuleSet, load_text};
 
 /// Sound rules from text.
 pub(crate) fn rules(yaml: &str) -> Arc<RuleSet> {
-    let Loaded { rules, problems } = load_text("test.yml", yaml, &[]);
+    let Loaded { rules, problems, .. } = load_text("test.yml", yaml, &[]);
     assert!(problems.is_empty(), "{problems:#?}");
     Arc::new(rules)
 }

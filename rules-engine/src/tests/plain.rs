@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::evaluate::detector::Detector;
 use crate::evaluate::value;
+use crate::sigma::rule::{Document, Draft};
 use crate::sigma::test::{Atom, Pattern, Subject, Test};
 use crate::sigma::{Expr, rule, yaml};
 use crate::text::fold;
@@ -42,6 +43,7 @@ fn test(atom: &Atom, value: Value<'_>, event: EventRef<'_>) -> bool {
     let text = value::text(value);
     match &atom.test {
         Test::Present => true,
+        Test::InList(_) => unreachable!("no lists are given"),
         Test::Text { cased, patterns } => {
             patterns.iter().any(|pattern| fits(pattern, &text, *cased))
         }
@@ -178,9 +180,12 @@ proptest! {
         }
         let rules = super::rules(&text);
         let exprs: Vec<_> = yaml::documents(&text).unwrap().iter().map(|document| {
-            match rule::parse(document).unwrap().body {
-                rule::Body::Detection { expr, .. } => expr,
-                rule::Body::Correlation(_) => unreachable!(),
+            match rule::parse(document).unwrap().0 {
+                Document::Rule(rule) => match rule.body {
+                    Draft::Detection(detection) => detection.lower().unwrap(),
+                    Draft::Correlation(_) => unreachable!(),
+                },
+                _ => unreachable!(),
             }
         }).collect();
         let mut builder = BatchBuilder::new();

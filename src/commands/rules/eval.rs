@@ -25,6 +25,8 @@ pub(crate) struct Eval {
     /// Rule files or directories
     #[arg(long, required = true, num_args = 1..)]
     rules: Vec<PathBuf>,
+    #[command(flatten)]
+    surroundings: super::Surroundings,
     /// Log source of the events: product=…,category=…,service=… [default: as each event says]
     #[arg(long)]
     logsource: Option<LogSourceFilter>,
@@ -70,7 +72,7 @@ struct RuleLine<'a> {
 /// When the file cannot be read, or no rule at all is sound.
 pub(super) fn run(arguments: &Eval) -> anyhow::Result<Exit> {
     let (rules, file) = arguments.paths();
-    let loaded = super::load_telling(rules);
+    let loaded = arguments.surroundings.load_telling(rules);
     if loaded.rules.is_empty() {
         return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
     }

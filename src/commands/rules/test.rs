@@ -19,6 +19,8 @@ pub(crate) struct Test {
     /// Rule files or directories
     #[arg(required = true)]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    surroundings: super::Surroundings,
     /// Write a JUnit report to this file
     #[arg(long)]
     junit: Option<PathBuf>,
@@ -35,7 +37,7 @@ struct Outcome<'a> {
 /// # Errors
 /// When the report cannot be written.
 pub(super) fn run(arguments: &Test) -> anyhow::Result<Exit> {
-    let loaded = super::load_telling(&arguments.paths);
+    let loaded = arguments.surroundings.load_telling(&arguments.paths);
     let now = SystemClock::default().now();
     let outcomes: Vec<Outcome<'_>> = loaded
         .rules

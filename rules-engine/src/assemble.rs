@@ -1,0 +1,254 @@
+//! Documents to rules: filters are added, placeholders get values from lists, and what is left of
+//! each rule becomes tests.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use keng_event::Dataset;
+
+use crate::lists::{Library, Lists};
+use crate::load::{Source, problem};
+use crate::sigma::Fault;
+use crate::sigma::correlation::Correlation;
+use crate::sigma::filter::Filter;
+use crate::sigma::item::{Content, Item, Value};
+use crate::sigma::lint::{self, Remark};
+use crate::sigma::pipeline::{self, Pipeline, Subject};
+use crate::sigma::rule::{Body, Draft, Rule};
+use crate::sigma::test::Pattern;
+use crate::text::{FastMap, fnv};
+use crate::{LogSourceFilter, Problem, Warning};
+
+/// A rule as written, and where.
+#[derive(Debug)]
+pub(crate) struct Drafted {
+    pub(crate) file: Arc<str>,
+    pub(crate) rule: Rule<Draft>,
+    /// Whether a pipeline may have changed what it means.
+    pub(crate) piped: bool,
+}
+
+/// What was read from all files.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    pub(crate) drafts: Vec<Drafted>,
+    pub(crate) filters: Vec<(Arc<str>, Filter)>,
+    pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A warning about one place.
+pub(crate) fn warning(file: &str, rule: &str, remark: Remark) -> Warning {
+    let Remark { code, line, message, hint } = remark;
+    Warning { file: file.to_owned(), line, rule: rule.to_owned(), code, message, hint }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Assembled {
+    /// Every rule that is sound.
+    pub(crate) sources: Vec<Source>,
+    /// The lists that they look into.
+    pub(crate) lists: Lists,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Assembly {
+    /// Makes rules of the documents.
+    pub(crate) fn finish(mut self, mut library: Library, datasets: &[Dataset]) -> Assembled {
+        self.lint_titles();
+        self.filter();
+        let mut problems = self.pipe();
+        let mut sources = Vec::with_capacity(self.drafts.len());
+        for Drafted { file, rule, piped } in self.drafts {
+            let id = rule.id.clone();
+            if let Draft::Detection(detection) = &rule.body {
+                let remarks = lint::fields(detection, datasets).into_iter();
+                self.warnings.extend(remarks.map(|remark| warning(&file, &id, remark)));
+            }
+            match rule.try_map(|draft| body(draft, &mut library)) {
+                Ok(mut rule) => {
+                    if piped {
+                        rule.fingerprint = changed(rule.fingerprint, &rule.body);
+                    }
+                    sources.push(Source { file, rule: Arc::new(rule) });
+                }
+                Err(fault) => problems.push(problem(&file, id, fault)),
+            }
+        }
+        Assembled { sources, lists: library.finish(), problems, warnings: self.warnings }
+    }
+
+    /// Puts every rule through the pipelines; gives those that a pipeline refuses.
+    fn pipe(&mut self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.pipelines.is_empty() {
+            return problems;
+        }
+        let Self { drafts, pipelines, .. } = self;
+        let mut piped = |draft: &mut Drafted, referred: Vec<LogSourceFilter>| {
+            let mut subject = Subject { rule: &mut draft.rule, referred };
+            match pipeline::apply(pipelines, &mut subject) {
+                Ok(applied) => draft.piped = applied,
+                Err(fault) => {
+                    problems.push(problem(&draft.file, draft.rule.id.clone(), fault));
+                }
+            }
+        };
+        let single = |draft: &Drafted| matches!(draft.rule.body, Draft::Detection(_));
+        for draft in drafts.iter_mut().filter(|draft| single(draft)) {
+            piped(draft, Vec::new());
+        }
+        // Correlation rules are asked for the log sources that their rules have by now.
+        let referred: Vec<_> = (0..drafts.len()).map(|number| referred(drafts, number)).collect();
+        for (draft, referred) in drafts.iter_mut().zip(referred) {
+            if !single(draft) {
+                piped(draft, referred);
+            }
+        }
+        let refused: BTreeSet<&str> = problems.iter().map(|problem| &*problem.rule).collect();
+        drafts.retain(|draft| !refused.contains(draft.rule.id.as_str()));
+        problems
+    }
+
+    /// Demands of every rule what the filters for it demand.
+    fn filter(&mut self) {
+        let Self { drafts, filters, warnings, .. } = self;
+        for (file, filter) in filters {
+            let mut tell = |remark| warnings.push(warning(file, &filter.label, remark));
+            for (line, name) in filter.rules.iter().flatten() {
+                if !drafts.iter().any(|draft| draft.rule.is_called(name)) {
+                    let message = format!("no rule has the id or name '{name}'");
+                    tell(
+                        Remark::new("filter-without-rule", *line, message)
+                            .hint("load its file too, or take it out of `rules`"),
+                    );
+                }
+            }
+            let mut applied = 0;
+            for Drafted { rule, .. } in drafts.iter_mut() {
+                let named = filter
+                    .rules
+                    .as_ref()
+                    .is_none_or(|names| names.iter().any(|(_, name)| rule.is_called(name)));
+                if let (true, Draft::Detection(detection)) = (named, &mut rule.body)
+                    && filter.covers(detection)
+                {
+                    rule.fingerprint = filter.apply(detection, rule.fingerprint);
+                    applied += 1;
+                }
+            }
+            if applied == 0 {
+                tell(
+                    Remark::new(
+                        "filter-without-effect",
+                        filter.line,
+                        "the filter applies to no rule",
+                    )
+                    .hint(
+                        "its `logsource` must state nothing that the rules state otherwise; \
+                           correlation rules are filtered through the rules that they refer to",
+                    ),
+                );
+            }
+        }
+    }
+
+    fn lint_titles(&mut self) {
+        let mut seen: FastMap<&str, String> = FastMap::default();
+        for Drafted { file, rule, .. } in &self.drafts {
+            // What a rule of before Sigma 2 counts has the title of the rule that counts it.
+            if rule.is_counted() {
+                continue;
+            }
+            let place = format!("{file}:{}", rule.line);
+            if let Some(first) = seen.get(rule.title.as_str()) {
+                let message = format!("another rule has the title '{}'", rule.title);
+                let remark = Remark::new("duplicate-title", rule.line, message)
+                    .hint(format!("the other is at {first}"));
+                self.warnings.push(warning(file, &rule.id, remark));
+            } else {
+                seen.insert(&rule.title, place);
+            }
+        }
+    }
+}
+
+/// The log sources of all rules below a correlation rule.
+fn referred(drafts: &[Drafted], number: usize) -> Vec<LogSourceFilter> {
+    let (mut found, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![number]);
+    while let Some(number) = open.pop() {
+        let Some(draft) = drafts.get(number).filter(|_| seen.insert(number)) else { continue };
+        match &draft.rule.body {
+            Draft::Detection(detection) => found.push(detection.logsource.clone()),
+            Draft::Correlation(correlation) => {
+                let called = |name: &str| {
+                    drafts.iter().position(|other| {
+                        other.rule.id == name || other.rule.name.as_deref() == Some(name)
+                    })
+                };
+                open.extend(correlation.rules.iter().filter_map(|(_, name)| called(name)));
+            }
+        }
+    }
+    found
+}
+
+/// The fingerprint of a rule that pipelines may have changed: that of what came out.
+fn changed(fingerprint: u64, body: &Body) -> u64 {
+    let meaning = match body {
+        Body::Detection { logsource, expr } => format!("{logsource:?}{expr:?}"),
+        Body::Correlation(Correlation { kind, group_by, aliases, .. }) => {
+            format!("{kind:?}{group_by:?}{aliases:?}")
+        }
+    };
+    let prints = [fingerprint, fnv(meaning.as_bytes())].map(u64::to_le_bytes);
+    fnv(prints.as_flattened())
+}
+
+fn body(draft: Draft, library: &mut Library) -> Result<Body, Fault> {
+    match draft {
+        Draft::Correlation(correlation) => Ok(Body::Correlation(correlation)),
+        Draft::Detection(mut detection) => {
+            let used = detection.condition.leaves();
+            for (number, selection) in detection.selections.iter_mut().enumerate() {
+                // What no condition reaches need not have values.
+                if used.contains(&number) {
+                    selection.tree.try_items_mut(&mut |item| look_up(item, library))?;
+                }
+            }
+            let expr = detection.lower()?;
+            Ok(Body::Detection { logsource: detection.logsource, expr })
+        }
+    }
+}
+
+/// Finds the lists that an item looks into, and fills its placeholders from lists.
+fn look_up(item: &mut Item, library: &mut Library) -> Result<(), Fault> {
+    let line = item.line;
+    let fault = |(message, hint): (String, String)| Fault::new(line, message).hint(hint);
+    item.name_lists(|name| library.has(name));
+    if let Content::Values(values) = &item.content {
+        for value in values {
+            if let Value::InList(name) = value {
+                library.list(name).map_err(fault)?;
+            }
+        }
+        return Ok(());
+    }
+    let (regex, mut failed) = (item.modifiers.is_regex(), None);
+    item.expand(&mut |name| {
+        if !library.has(name) {
+            return None;
+        }
+        let entries = library.entries(name).map_err(|error| failed = Some(error)).ok()?;
+        // Entries are literal: their stars and dots mean themselves.
+        let literal = |entry: String| match regex {
+            true => regex::escape(&entry),
+            false => Pattern::escape(&entry),
+        };
+        Some(entries.into_iter().map(literal).collect())
+    })?;
+    failed.map_or(Ok(()), |error| Err(fault(error)))
+}
