@@ -85,6 +85,64 @@ fn a_broken_rule_is_told_with_file_and_line() {
     assert!(report["errors"][0]["message"].as_str().expect("text").contains("frobnicate"));
 }
 
+/// Rules, a pipeline and an event in a folder.
+fn surroundings() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a directory");
+        std::fs::write(path, text).expect("written");
+    };
+    write(
+        "rules/listed.yml",
+        "title: Listed\nid: 5b2f3b0c-6b3c-4b57-9b43-6d1fd2c7b1d0\nlogsource: {category: proxy}\n\
+         detection: {s: {Host|in_list: bad}, unused: {a: 1}, condition: s}\ntags: [attack.t1071]\n",
+    );
+    write("lists/bad.txt", "evil.example # seen in October\n");
+    write("pipeline.yml", "transformations: [{type: field_name_mapping, mapping: {Host: h}}]\n");
+    write("broken.yml", "transformations: [{type: http_placeholders}]\n");
+    write("events.ndjson", "{\"Host\":\"a.evil.example\"}\n{\"h\":\"b.evil.example\"}\n");
+    folder
+}
+
+#[test]
+fn pipelines_and_lists_are_used_by_rules_eval() {
+    let folder = surroundings();
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let lines = |more: &[&str]| {
+        let (rules, events) = (path("rules"), path("events.ndjson"));
+        let arguments = [&["rules", "eval", "--rules", &rules], more, &[&events]].concat();
+        let output = keng_with(&arguments, b"");
+        let printed = text(&output.stdout);
+        let found = printed.lines().map(|line| {
+            let found: Value = serde_json::from_str(line).expect("a match");
+            found["line"].as_u64().expect("a line")
+        });
+        (output.status.code(), found.collect::<Vec<_>>(), text(&output.stderr))
+    };
+    assert_eq!(lines(&["--logsource", "category=proxy"]).1, [1]);
+    let pipeline = path("pipeline.yml");
+    assert_eq!(lines(&["--pipeline", &pipeline]).1, [2]);
+    let broken = path("broken.yml");
+    let (code, found, said) = lines(&["--pipeline", &broken]);
+    assert_eq!((code, found), (Some(3), vec![]));
+    assert!(said.contains("broken.yml:1") && said.contains("http_placeholders"), "{said}");
+}
+
+#[test]
+fn warnings_fail_a_strict_check() {
+    let folder = surroundings();
+    let rules = folder.path().join("rules").to_str().expect("a path").to_owned();
+    let output = keng_with(&["rules", "check", "--json", &rules], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["loaded"], 1);
+    assert_eq!(report["warnings"][0]["code"], "unreachable-selection");
+    let output = keng_with(&["rules", "check", "--strict", &rules], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("listed.yml:4: warning[unreachable-selection]"));
+}
+
 #[test]
 fn a_node_that_is_not_there_is_said_so() {
     let output = keng_with(&["search", "*", "--url", "http://127.0.0.1:1"], b"");

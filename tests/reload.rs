@@ -52,3 +52,43 @@ async fn a_hangup_takes_new_rules_and_keeps_the_old_ones_when_one_is_broken() {
     node.signal("HUP");
     wait_for_rules(&node, 3).await;
 }
+
+/// Sends a failed login and waits until it made an alert of its own.
+async fn found(node: &Node, user: &str, address: &str) {
+    let line = format!(
+        "<38>Oct 11 22:14:15 web1 sshd[812]: Failed password for {user} from {address} port 4711 ssh2"
+    );
+    let post = node.request("POST", "/api/v1/events").header("content-type", "text/plain");
+    let answer = post.body(line).send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    let there = || async {
+        let alerts = node.alerts().await;
+        alerts.iter().any(|alert| alert.to_string().contains(address)).then_some(())
+    };
+    eventually(&format!("an alert about {user}"), there).await;
+}
+
+async fn told(node: &Node, words: &str) {
+    let there = || async { node.log().contains(words).then_some(()) };
+    eventually(&format!("'{words}' in the log"), there).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_list_is_read_when_it_changes_and_kept_when_it_cannot_be() {
+    let rules = tempfile::tempdir().expect("a folder");
+    let list = rules.path().join("lists/names.txt");
+    std::fs::create_dir(rules.path().join("lists")).expect("a folder");
+    write_rule(rules.path(), "names", "user.name|in_list");
+    std::fs::write(&list, "eve\n").expect("a list");
+    let node = Node::start_with_rules(rules.path()).await;
+    found(&node, "eve", "192.0.2.1").await;
+
+    // Nobody tells the node; it looks itself.
+    std::fs::write(&list, "eve\nmallory\n").expect("a list");
+    told(&node, "rules reloaded").await;
+    found(&node, "mallory", "192.0.2.2").await;
+
+    std::fs::write(&list, b"\xff\n").expect("a list");
+    told(&node, "reload refused").await;
+    found(&node, "mallory", "192.0.2.3").await;
+}

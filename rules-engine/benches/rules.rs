@@ -48,6 +48,9 @@ fn main() {
     if wanted("values") {
         many_values(&clock);
     }
+    if wanted("lists") {
+        lists(&clock);
+    }
 }
 
 fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool) {
@@ -139,6 +142,54 @@ fn over_time(clock: &SystemClock, name: &str, rules: Arc<RuleSet>, text: &str) {
     println!(
         "{name:20} {rate:9.0} events/s; {findings} findings in {events}, {state} KiB of state"
     );
+}
+
+/// Entries of each list that is measured.
+const LISTED: u32 = 1_000_000;
+
+/// Look-ups in lists of a million entries, half of which are found, and what the lists take.
+fn lists(clock: &SystemClock) {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = folder.path().join("rule.yml");
+    let paths = vec![rule.clone()];
+    // Odd numbers are listed, all are asked for.
+    type Entry = fn(u32) -> String;
+    let kinds: [(&str, Entry); 3] = [
+        ("domains", |n| format!("h{}.example-{n}.org", n % 7)),
+        ("networks", |n| std::net::Ipv4Addr::from(n.wrapping_mul(2_654_435_761)).to_string()),
+        ("hashes", |n| format!("{:032x}", u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15 << 60))),
+    ];
+    for (kind, entry) in kinds {
+        let text: String = (0..LISTED).map(|n| entry(2 * n + 1) + "\n").collect();
+        std::fs::write(folder.path().join(format!("{kind}.txt")), text).unwrap();
+        let yaml = format!(
+            "title: t\nid: t\nlogsource: {{}}\ndetection: {{s: {{a|in_list: {kind}}}, condition: s}}\n"
+        );
+        std::fs::write(&rule, yaml).unwrap();
+        let config = Config {
+            paths: paths.clone(),
+            lists: Some(folder.path().to_owned()),
+            ..Config::default()
+        };
+        let before = anonymous_memory();
+        let (loaded, took) = timed(clock, || config.load(&[]));
+        let memory = anonymous_memory().saturating_sub(before);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        let asked: String = (0..200_000_u32)
+            .map(|n| format!("{{\"a\":\"{}\"}}\n", entry(n.wrapping_mul(48_271) % (2 * LISTED))))
+            .collect();
+        let batches = parse(&asked, 0);
+        let mut evaluator = Evaluator::new(Arc::new(loaded.rules));
+        let found: usize = batches.iter().map(|batch| evaluator.count(batch)).sum();
+        let listed = rate(clock, 200_000, || {
+            assert_eq!(batches.iter().map(|batch| evaluator.count(batch)).sum::<usize>(), found);
+        });
+        println!(
+            "1,000,000 {kind:9} loaded in {took:?}, {memory} MiB; {:.0} ns an event; {found} found \
+             in 200000",
+            1e9 / listed
+        );
+    }
 }
 
 fn lines(data: &Path, lane: &str) -> String {

@@ -31,6 +31,13 @@ pub const KEYWORD_LENGTH_MIN: usize = 3;
 /// Most steps of a processing pipeline on one level.
 pub const PIPELINE_STEPS_MAX: usize = 1_000;
 
+/// Longest field name or replacement that a pipeline makes, in bytes: steps can follow one another
+/// that each double it.
+pub const PIPELINE_NAME_BYTES_MAX: usize = 1_024;
+
+/// Longest value that a pipeline makes, in bytes.
+pub const PIPELINE_TEXT_BYTES_MAX: usize = 64 * 1024;
+
 /// Deepest nesting of steps in a processing pipeline (`nest`).
 pub const PIPELINE_DEPTH_MAX: usize = 8;
 

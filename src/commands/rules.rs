@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use keng_rules_engine::{Config, Loaded};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Arguments of `keng rules`.
@@ -67,11 +67,23 @@ impl Surroundings {
     }
 
     /// The rules of `paths`; problems are told on standard error, and sound rules are used.
-    fn load_telling(&self, paths: &[PathBuf]) -> Loaded {
+    ///
+    /// # Errors
+    /// When a pipeline is not sound: rules that it should have changed would mean something else.
+    fn load_telling(&self, paths: &[PathBuf]) -> anyhow::Result<Loaded> {
         let loaded = self.load(paths);
         for problem in &loaded.problems {
             output::note(&format!("not loaded: {problem}"));
         }
-        loaded
+        let unsound = |path: &&PathBuf| {
+            loaded.problems.iter().any(|problem| Path::new(&problem.file) == path.as_path())
+        };
+        match self.pipelines.iter().find(unsound) {
+            None => Ok(loaded),
+            Some(path) => {
+                let reason = format!("the pipeline {} is not sound", path.display());
+                Err(Failure::error(Exit::Invalid, reason))
+            }
+        }
     }
 }

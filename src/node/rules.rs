@@ -1,6 +1,10 @@
 //! Loading the rules at the start, and again when somebody asks.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use keng_api::{CurrentRules, Reload};
 use keng_config::Settings;
@@ -85,10 +89,38 @@ pub(super) async fn reload_on_hangup(reload: Reload) {
     }
 }
 
-fn read(
-    path: Option<&std::path::Path>,
-    known: &[keng_rules_engine::Problem],
-) -> Result<CurrentRules, String> {
+/// How often the folder of value lists is looked at.
+const LISTS_EVERY: Duration = Duration::from_secs(2);
+
+/// Reloads when a value list changed, so that who fetches indicators need only write the file.
+/// A change is taken when nothing more changed since the last look: files may be long in writing.
+pub(super) async fn reload_on_new_lists(reload: Reload, folder: Option<PathBuf>) {
+    let Some(folder) = folder else { return };
+    let (mut taken, mut last) = (stamps(&folder), None);
+    loop {
+        tokio::time::sleep(LISTS_EVERY).await;
+        let now = stamps(&folder);
+        if now != taken && last.as_ref() == Some(&now) {
+            taken = now.clone();
+            // Success and failure are logged and counted where they happen.
+            let _told = reload().await;
+        }
+        last = Some(now);
+    }
+}
+
+/// When which file was changed, and how long it is.
+fn stamps(folder: &Path) -> BTreeMap<OsString, (Option<SystemTime>, u64)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let stamp = |entry: std::fs::DirEntry| {
+        // Of what a link leads to: feeds are often changed by moving a link.
+        let file = std::fs::metadata(entry.path()).ok()?;
+        Some((entry.file_name(), (file.modified().ok(), file.len())))
+    };
+    entries.filter_map(stamp).collect()
+}
+
+fn read(path: Option<&Path>, known: &[keng_rules_engine::Problem]) -> Result<CurrentRules, String> {
     let settings = keng_config::load(path).map_err(|problems| problems.to_string())?;
     let Loaded { rules, problems, .. } = settings.rules.load(keng_ingest::dataset::all());
     let is_known = |problem: &keng_rules_engine::Problem| {

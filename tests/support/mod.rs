@@ -132,12 +132,14 @@ impl Node {
         Self::start_in(dir).await
     }
 
-    /// Starts a node with the rules of one folder instead of the shipped ones.
+    /// Starts a node with the rules of one folder instead of the shipped ones, and value lists in
+    /// `lists` below it.
     pub async fn start_with_rules(rules: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules");
         let config = base_config(dir.path())
-            .replace(&shipped.display().to_string(), &rules.display().to_string());
+            .replace(&shipped.display().to_string(), &rules.display().to_string())
+            .replace("[rules]", &format!("[rules]\nlists = \"{}/lists\"", rules.display()));
         std::fs::write(dir.path().join("keng.toml"), config).expect("the configuration");
         Self::start_in(dir).await
     }

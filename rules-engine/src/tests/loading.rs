@@ -224,8 +224,10 @@ fn folders_are_read_in_order_and_what_cannot_be_read_is_said() {
 
 proptest::proptest! {
     #[test]
-    fn mangled_rules_never_panic(cut in 0..400_usize, add in "[-{}:*&|'\"\\[\\] a-z\n]{0,20}") {
-        let mut text = correlation("type: event_count\n  condition: {gte: 1}");
+    fn mangled_rules_never_panic(cut in 0..700_usize, add in "[-{}:*&|'\"\\[\\] a-z\n]{0,20}") {
+        let mut text = correlation("type: event_count\n  condition: {gte: 1}")
+            + "---\ntitle: F\nlogsource: {category: test}\nfilter: {rules: [test], s: {b|in_list: x}, condition: not s}\n---\n"
+            + &rule("  s: {a|expand: '%x%', b|re: '(a)'}\n  timeframe: 5m\n  condition: s | count(u) by h > 5");
         let at = cut.min(text.len());
         text.insert_str(at, &add);
         drop(load_text("x.yml", &text, &[]));

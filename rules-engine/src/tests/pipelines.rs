@@ -403,6 +403,24 @@ fn what_is_refused_is_told_with_its_place() {
     insta::assert_snapshot!(said);
 }
 
+#[test]
+fn steps_that_double_have_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = rule("  s: {a: x}\n  condition: s");
+    let long = "y".repeat(2_000);
+    for step in [
+        "- {type: field_name_mapping, mapping: {a: [a, a]}}\n",
+        "- {type: map_string, mapping: {x: [x, x]}}\n",
+        "- {type: replace_string, regex: '(.+)', replacement: '\\1\\1'}\n",
+        &format!("- {{type: field_name_suffix, suffix: {long}}}\n"),
+        &format!("- {{type: replace_string, regex: x, replacement: {long}}}\n"),
+    ] {
+        let loaded = load(folder.path(), &step.repeat(40), &rules);
+        let said = loaded.problems.first().map(ToString::to_string).unwrap_or_default();
+        assert!(said.contains("too many or") || said.contains("is too long"), "{step} {said}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn mangled_pipelines_never_panic(cut in 0..400_usize, add in "[-{}:*&|'\"\\[\\] a-z\n]{0,20}") {

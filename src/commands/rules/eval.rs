@@ -72,7 +72,7 @@ struct RuleLine<'a> {
 /// When the file cannot be read, or no rule at all is sound.
 pub(super) fn run(arguments: &Eval) -> anyhow::Result<Exit> {
     let (rules, file) = arguments.paths();
-    let loaded = arguments.surroundings.load_telling(rules);
+    let loaded = arguments.surroundings.load_telling(rules)?;
     if loaded.rules.is_empty() {
         return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
     }

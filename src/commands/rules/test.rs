@@ -37,7 +37,7 @@ struct Outcome<'a> {
 /// # Errors
 /// When the report cannot be written.
 pub(super) fn run(arguments: &Test) -> anyhow::Result<Exit> {
-    let loaded = arguments.surroundings.load_telling(&arguments.paths);
+    let loaded = arguments.surroundings.load_telling(&arguments.paths)?;
     let now = SystemClock::default().now();
     let outcomes: Vec<Outcome<'_>> = loaded
         .rules

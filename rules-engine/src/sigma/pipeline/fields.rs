@@ -58,17 +58,17 @@ pub(super) fn spread(item: &Item, names: &[String]) -> Tree {
     if negative != item.modifiers.neq { Tree::All(parts) } else { Tree::Any(parts) }
 }
 
+/// Gives the names that stand for a field; `None`: it stays.
+pub(super) type Rename<'r> = &'r mut dyn FnMut(&str) -> Result<Option<Vec<String>>, Fault>;
+
 /// Changes the fields that the item's values refer to.
-pub(super) fn rename_references(
-    item: &mut Item,
-    rename: &mut dyn FnMut(&str) -> Option<Vec<String>>,
-) -> bool {
-    let Content::Values(values) = &mut item.content else { return false };
+pub(super) fn rename_references(item: &mut Item, rename: Rename<'_>) -> Result<bool, Fault> {
+    let Content::Values(values) = &mut item.content else { return Ok(false) };
     let mut changed = false;
     let mut renamed = Vec::with_capacity(values.len());
     for value in values.drain(..) {
         match value {
-            Value::FieldRef(other, place) => match rename(&other) {
+            Value::FieldRef(other, place) => match rename(&other)? {
                 Some(names) => {
                     changed = true;
                     let references = names.into_iter().map(|name| Value::FieldRef(name, place));
@@ -80,5 +80,5 @@ pub(super) fn rename_references(
         }
     }
     *values = renamed;
-    changed
+    Ok(changed)
 }

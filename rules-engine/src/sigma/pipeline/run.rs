@@ -8,10 +8,10 @@ use super::super::{Expr, Fault};
 use super::scalar::Scalar;
 use super::step::{Act, Filling, Step};
 use super::{Pipeline, fields, values};
-use crate::LogSourceFilter;
 use crate::sigma::correlation::Correlation;
 use crate::sigma::rule::{Draft, Rule};
 use crate::sigma::test::Pattern;
+use crate::{LogSourceFilter, limits};
 
 /// The rule at hand, and for a correlation rule the log sources of the rules that it refers to.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct State<'p> {
     renamed: BTreeMap<String, BTreeSet<Arc<str>>>,
     /// Fields that a mapping knew, and what they became.
     mapped: BTreeSet<String>,
+    /// How many more items renaming to several fields made.
+    spread: usize,
 }
 
 impl State<'_> {
@@ -125,7 +127,7 @@ fn change(
 ) -> Result<(), Fault> {
     match act {
         Act::AddCondition { tree, template, negated } => {
-            add_condition(step, detection, tree, *template, *negated);
+            return add_condition(step, detection, tree, *template, *negated);
         }
         Act::ChangeLogSource(source) => detection.logsource = source.clone(),
         Act::DemandMapping => return demand_mapping(step, detection, state),
@@ -175,7 +177,7 @@ fn on_item(
     let changed = match act {
         Act::DropItem => return Ok(None),
         Act::FailItem(message) => return Err(Fault::new(step.line, message.clone())),
-        Act::Rename(_) => return Ok(rename(step, act, item, state)),
+        Act::Rename(_) => return rename(step, act, item, state),
         Act::Hashes(hashes) => match hashes.apply(&item) {
             Some(tree) => return tree.map(|tree| Some(marked(tree, step.id.as_ref()))),
             None => false,
@@ -195,15 +197,15 @@ fn on_item(
             })?
         }
         Act::Replace(replacement) => {
-            values::change_texts(&mut item, &mut |pattern| replacement.apply(pattern))
+            values::change_texts(&mut item, &mut |pattern| replacement.apply(pattern))?
         }
         Act::MapText(mapping) => {
-            values::change_texts(&mut item, &mut |pattern| values::mapped(mapping, pattern))
+            values::change_texts(&mut item, &mut |pattern| values::mapped(mapping, pattern))?
         }
         Act::ChangeLetters(letters) => values::change_texts(&mut item, &mut |pattern| {
             let new = letters.apply(pattern);
             (new != *pattern).then(|| vec![new])
-        }),
+        })?,
         Act::SetValue(value) => {
             item.content = Content::Values(vec![value.clone()]);
             true
@@ -228,30 +230,45 @@ fn by_field(step: &Step, item: &Item, state: &State<'_>) -> bool {
     refers || holds(item.field.as_deref())
 }
 
-fn rename(step: &Step, act: &Act, mut item: Item, state: &mut State<'_>) -> Option<Tree> {
+fn rename(
+    step: &Step,
+    act: &Act,
+    mut item: Item,
+    state: &mut State<'_>,
+) -> Result<Option<Tree>, Fault> {
     let mut names = |field: &str| new_names(step, act, field, state);
-    let mut changed = fields::rename_references(&mut item, &mut names);
-    let own = item.field.as_deref().and_then(names);
+    let mut changed = fields::rename_references(&mut item, &mut names)?;
+    let own = item.field.as_deref().map_or(Ok(None), names)?;
     changed |= own.is_some();
     if changed {
         item.steps.extend(step.id.clone());
     }
-    match own {
+    Ok(match own {
         Some(names) if names.is_empty() => None,
         Some(names) => Some(fields::spread(&item, &names)),
         None => Some(Tree::Item(item)),
-    }
+    })
 }
 
 /// What the step makes of a field name, where its conditions on names hold.
-fn new_names(step: &Step, act: &Act, field: &str, state: &mut State<'_>) -> Option<Vec<String>> {
-    let Act::Rename(renaming) = act else { return None };
-    let to = renaming.of(field)?;
+fn new_names(
+    step: &Step,
+    act: &Act,
+    field: &str,
+    state: &mut State<'_>,
+) -> Result<Option<Vec<String>>, Fault> {
+    let Act::Rename(renaming) = act else { return Ok(None) };
+    let Some(to) = renaming.of(field) else { return Ok(None) };
     if !step.field.hold(&|condition| condition.holds(Some(field), state)) {
-        return None;
+        return Ok(None);
+    }
+    state.spread += to.len();
+    let long = to.iter().any(|name| name.len() > limits::PIPELINE_NAME_BYTES_MAX);
+    if long || state.spread > limits::ATOMS_PER_RULE_MAX {
+        return Err(Fault::new(step.line, "the field names become too many or too long"));
     }
     state.rename(field, &to, step.id.as_ref());
-    Some(to)
+    Ok(Some(to))
 }
 
 fn marked(mut tree: Tree, id: Option<&Arc<str>>) -> Tree {
@@ -269,7 +286,7 @@ fn add_condition(
     tree: &Tree,
     template: bool,
     negated: bool,
-) {
+) -> Result<(), Fault> {
     let mut tree = marked(tree.clone(), step.id.as_ref());
     if template {
         let [product, category, service] = detection.logsource.parts();
@@ -279,19 +296,19 @@ fn add_condition(
                 text.replace(name, word.unwrap_or("None"))
             })
         };
-        let filled = tree.try_items_mut(&mut |item| {
-            values::change_texts(item, &mut |pattern| {
+        tree.try_items_mut(&mut |item| {
+            let fill = |pattern: &Pattern| {
                 let text = pattern.to_string();
                 Some(fill(&text)).filter(|new| *new != text).map(|new| vec![Pattern::parse(&new)])
-            });
-            Ok(())
-        });
-        debug_assert!(filled.is_ok(), "filling does not fail");
+            };
+            values::change_texts(item, &mut |pattern| fill(pattern)).map(|_| ())
+        })?;
     }
     let name = "_added".to_owned();
     let added = Expr::Atom(0);
     let condition = if negated { Expr::Not(Box::new(added)) } else { added };
     detection.require(&[Selection { name, line: step.line, tree }], &condition);
+    Ok(())
 }
 
 fn demand_mapping(step: &Step, detection: &Detection, state: &State<'_>) -> Result<(), Fault> {
@@ -319,7 +336,7 @@ fn rename_all(
     if !matches!(act, Act::Rename(_)) {
         return Ok(());
     }
-    let mut single = |field: &mut String| match new_names(step, act, field, state).as_deref() {
+    let mut single = |field: &mut String| match new_names(step, act, field, state)?.as_deref() {
         None => Ok(()),
         Some([to]) => {
             field.clone_from(to);
@@ -340,7 +357,7 @@ fn rename_all(
         let names = if aliases.contains(&field.as_str()) {
             None
         } else {
-            new_names(step, act, &field, state)
+            new_names(step, act, &field, state)?
         };
         group_by.extend(names.unwrap_or_else(|| vec![field]));
     }

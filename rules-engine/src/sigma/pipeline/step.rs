@@ -245,7 +245,12 @@ fn read_values(node: &Node, fetch: Fetch<'_>) -> Result<Vec<String>, Fault> {
     let filter: Option<Regex> =
         text(node, "filter")?.map(|source| regular(&source, node.line)).transpose()?;
     let fits = |value: &String| filter.as_ref().is_none_or(|filter| filter.is_match(value));
-    Ok(values.into_iter().filter(fits).collect())
+    let values: Vec<String> = values.into_iter().filter(fits).collect();
+    if values.len() > limits::ATOMS_PER_RULE_MAX {
+        return Err(Fault::new(path.line, "the file has too many values to be put into rules")
+            .hint("make a value list of it, and look it up with `in_list`"));
+    }
+    Ok(values)
 }
 
 /// A column of a table, by name or number; the first if none is named.

@@ -8,15 +8,20 @@ use super::super::Fault;
 use super::super::item::{Content, Item, Tree, Value};
 use super::super::yaml::Node;
 use super::{need, regular, text, texts, truth};
+use crate::limits;
 use crate::sigma::test::{Part, Pattern};
 
 /// Replaces every value for which `change` gives others. Whether anything changed.
+///
+/// # Errors
+/// When there are too many values then, or one is too long: steps that double them can follow one
+/// another.
 pub(super) fn change_texts(
     item: &mut Item,
     change: &mut dyn FnMut(&Pattern) -> Option<Vec<Pattern>>,
-) -> bool {
-    let Content::Values(values) = &mut item.content else { return false };
-    let mut changed = false;
+) -> Result<bool, Fault> {
+    let Content::Values(values) = &mut item.content else { return Ok(false) };
+    let (mut changed, mut total) = (false, 0);
     for value in values {
         let Value::Text(spellings) = value else { continue };
         let mut new = Vec::with_capacity(spellings.len());
@@ -24,6 +29,13 @@ pub(super) fn change_texts(
             match change(&pattern) {
                 Some(patterns) => {
                     changed = true;
+                    total += patterns.len();
+                    if total > limits::ATOMS_PER_RULE_MAX || patterns.iter().any(is_too_long) {
+                        return Err(Fault::new(
+                            item.line,
+                            "the values become too many or too long",
+                        ));
+                    }
                     new.extend(patterns);
                 }
                 None => new.push(pattern),
@@ -31,7 +43,12 @@ pub(super) fn change_texts(
         }
         *spellings = new;
     }
-    changed
+    Ok(changed)
+}
+
+fn is_too_long(pattern: &Pattern) -> bool {
+    let length = |part: &Part| if let Part::Text(text) = part { text.len() } else { 1 };
+    pattern.parts.iter().map(length).sum::<usize>() > limits::PIPELINE_TEXT_BYTES_MAX
 }
 
 /// `replace_string`.
@@ -49,9 +66,13 @@ pub(super) struct Replacement {
 impl Replacement {
     pub(super) fn parse(node: &Node) -> Result<Self, Fault> {
         let source = need(node, "regex")?;
+        let with = template(&need(node, "replacement")?.text("`replacement`")?);
+        if with.len() > limits::PIPELINE_NAME_BYTES_MAX {
+            return Err(Fault::new(node.line, "`replacement` is too long"));
+        }
         Ok(Self {
             regex: regular(&source.text("`regex`")?, source.line)?,
-            with: template(&need(node, "replacement")?.text("`replacement`")?),
+            with,
             skip_special: truth(node, "skip_special")?,
             interpret_special: truth(node, "interpret_special")?,
         })
