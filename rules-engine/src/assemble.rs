@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keng_event::Dataset;
+use keng_event::hash::fnv64;
 
 use crate::lists::{Library, Lists};
 use crate::load::{Source, problem};
@@ -16,7 +17,7 @@ use crate::sigma::lint::{self, Remark};
 use crate::sigma::pipeline::{self, Pipeline, Subject};
 use crate::sigma::rule::{Body, Draft, Rule};
 use crate::sigma::test::Pattern;
-use crate::text::{FastMap, fnv};
+use crate::text::FastMap;
 use crate::{LogSourceFilter, Problem, Warning};
 
 /// A rule as written, and where.
@@ -203,8 +204,8 @@ fn changed(fingerprint: u64, body: &Body) -> u64 {
             format!("{kind:?}{group_by:?}{aliases:?}")
         }
     };
-    let prints = [fingerprint, fnv(meaning.as_bytes())].map(u64::to_le_bytes);
-    fnv(prints.as_flattened())
+    let prints = [fingerprint, fnv64(meaning.as_bytes())].map(u64::to_le_bytes);
+    fnv64(prints.as_flattened())
 }
 
 fn body(draft: Draft, library: &mut Library) -> Result<Body, Fault> {

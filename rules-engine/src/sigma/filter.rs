@@ -4,11 +4,12 @@
 //! That is how pySigma converts filters; the specification's example leaves the `not` out that a
 //! filter against false positives then needs, which is why [`Filter::lint`] looks for it.
 
+use keng_event::hash::fnv64;
+
 use super::item::Detection;
 use super::lint::Remark;
 use super::yaml::{Node, Yaml};
 use super::{Fault, condition, detection, rule};
-use crate::text::fnv;
 
 /// A filter document.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +52,7 @@ pub(crate) fn parse(document: &Node, section: &Node) -> Result<Filter, Fault> {
             condition,
             line: text.line,
         },
-        fingerprint: fnv(meaning.as_bytes()),
+        fingerprint: fnv64(meaning.as_bytes()),
     })
 }
 
@@ -81,7 +82,7 @@ impl Filter {
     pub(crate) fn apply(&self, detection: &mut Detection, fingerprint: u64) -> u64 {
         detection.require(&self.detection.selections, &self.detection.condition);
         let prints = [fingerprint, self.fingerprint].map(u64::to_le_bytes);
-        fnv(prints.as_flattened())
+        fnv64(prints.as_flattened())
     }
 
     /// What its author may not have meant.
