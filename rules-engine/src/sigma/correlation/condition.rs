@@ -224,9 +224,7 @@ pub(super) fn clauses(text: &str, line: u64, rules: &[&str]) -> Result<Vec<Claus
         return Err(Fault::new(line, format!("the condition does not name `{unused}`"))
             .hint("name every rule in the condition, or take it out of `rules`"));
     }
-    let known: Vec<_> =
-        rules.iter().enumerate().map(|(at, rule)| ((*rule).to_owned(), Expr::Atom(at))).collect();
-    let expr = condition::parse(text, line, &known)?;
+    let expr = condition::parse(text, line, rules)?;
     let mut clauses = alternatives(&expr, false)
         .ok_or_else(|| Fault::new(line, "the condition has too many alternatives"))?;
     clauses.sort_unstable();
@@ -340,9 +338,7 @@ mod tests {
             text in "(not )?[abc]( (and|or) (not )?[abc]){2,6}",
             matched in 0_u64..8,
         ) {
-            let known = ["a", "b", "c"].iter().enumerate();
-            let known: Vec<_> = known.map(|(n, r)| ((*r).to_owned(), Expr::Atom(n))).collect();
-            let expr = condition::parse(&text, 1, &known).unwrap();
+            let expr = condition::parse(&text, 1, &["a", "b", "c"]).unwrap();
             fn truth(expr: &Expr<usize>, matched: u64) -> bool {
                 match expr {
                     Expr::Atom(place) => matched >> place & 1 == 1,
