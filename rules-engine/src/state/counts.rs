@@ -61,6 +61,10 @@ impl Machine for Counts {
         rule.threshold().saturating_sub(self.times.len() + 1)
     }
 
+    fn falls_short(&self, _: &Self, pending: &VecDeque<Entry>, rule: &CompiledCorrelation) -> bool {
+        self.times.len() + pending.len() < rule.threshold()
+    }
+
     fn half_way(&self, rule: &CompiledCorrelation) -> bool {
         self.times.len() * 2 >= rule.threshold()
     }

@@ -94,6 +94,20 @@ impl Machine for Distinct {
         rule.threshold().saturating_sub(self.newest_of.len() + 1)
     }
 
+    fn falls_short(
+        &self,
+        tip: &Self,
+        pending: &VecDeque<Entry>,
+        rule: &CompiledCorrelation,
+    ) -> bool {
+        // All values are those that the tip holds, those that it forgot, and the new one.
+        let newest = tip.queue.back().map_or(i64::MIN, |(newest, _)| *newest);
+        let floor = newest.saturating_sub(rule.timespan);
+        let forgotten = self.queue.partition_point(|(time, _)| *time < floor)
+            + pending.partition_point(|entry| entry.time() < floor);
+        self.used == tip.used && tip.newest_of.len() + forgotten + 1 < rule.threshold()
+    }
+
     fn half_way(&self, rule: &CompiledCorrelation) -> bool {
         self.newest_of.len() * 2 >= rule.threshold()
     }

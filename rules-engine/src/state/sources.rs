@@ -1,7 +1,8 @@
 //! The clock of each source: how far its events have come.
 //!
 //! A source's clock stands at its newest event and, while it is silent, runs on with the time of
-//! receipt. What is older than the clock by more than the allowed lateness is late.
+//! receipt. It never goes ahead of that: one wrong stamp must not make late all that follows.
+//! What is older than the clock by more than the allowed lateness is late.
 
 use std::collections::HashMap;
 
@@ -25,11 +26,12 @@ struct Newest {
 impl Sources {
     /// Notes an event; true if it is later than allowed.
     pub(super) fn note(&mut self, source: u64, event: Last, lateness: i64) -> bool {
-        let now = Newest { at: event.at.as_nanos(), received: event.received.as_nanos() };
+        let (time, received) = (event.at.as_nanos(), event.received.as_nanos());
+        let now = Newest { at: time.min(received), received };
         let full = self.newest.len() >= limits::SOURCES_MAX;
         match self.newest.get_mut(&source) {
             Some(newest) => {
-                let late = now.at < newest.at.saturating_sub(lateness);
+                let late = time < newest.at.saturating_sub(lateness);
                 if now.at >= newest.at {
                     *newest = now;
                 }

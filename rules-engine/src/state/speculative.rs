@@ -29,8 +29,21 @@ pub(super) trait Machine: Clone + PartialEq + std::fmt::Debug {
     /// true if the newest window is then complete.
     fn merge(&mut self, entry: &Entry, rule: &CompiledCorrelation) -> bool;
 
-    /// So many more occurrences cannot complete a window.
-    fn room(&self, rule: &CompiledCorrelation) -> usize;
+    /// So many more occurrences, in order, cannot complete a window.
+    fn room(&self, _: &CompiledCorrelation) -> usize {
+        0
+    }
+
+    /// Whether no window is complete in what this and then `pending` hold, in whatever order,
+    /// as far as can be told quickly; `tip` has taken both but the newest arrival.
+    fn falls_short(
+        &self,
+        _tip: &Self,
+        _pending: &VecDeque<Entry>,
+        _rule: &CompiledCorrelation,
+    ) -> bool {
+        false
+    }
 
     /// Whether it has come half way to a complete window.
     fn half_way(&self, rule: &CompiledCorrelation) -> bool;
@@ -92,7 +105,7 @@ impl<M: Machine> Speculative<M> {
         } else {
             let place = self.pending.partition_point(|known| *known <= entry);
             self.pending.insert(place, entry);
-            if self.settled.room(rule) >= self.pending.len() {
+            if self.settled.falls_short(&self.tip, &self.pending, rule) {
                 self.tip.merge(&entry, rule);
             } else {
                 self.replay(rule);

@@ -164,10 +164,6 @@ impl Machine for Steps {
         }
     }
 
-    fn room(&self, _: &CompiledCorrelation) -> usize {
-        0
-    }
-
     fn half_way(&self, rule: &CompiledCorrelation) -> bool {
         let matched = self.newest.iter().filter(|time| **time != NEVER).count();
         let wanted = match rule.wanted() {

@@ -146,8 +146,10 @@ impl Machine for Sum {
         self.step(entry, rule)
     }
 
-    fn room(&self, _: &CompiledCorrelation) -> usize {
-        0
+    fn falls_short(&self, _: &Self, pending: &VecDeque<Entry>, rule: &CompiledCorrelation) -> bool {
+        let all = pending.iter().map(|entry| entry.number().max(0.0)).sum::<f64>();
+        let all = all + self.values.sum.max(0.0);
+        rule.condition().is_some_and(|wanted| !wanted.holds(all))
     }
 
     fn half_way(&self, rule: &CompiledCorrelation) -> bool {

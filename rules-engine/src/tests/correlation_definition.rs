@@ -387,7 +387,7 @@ fn shuffled(events: &[Event], seeds: &[i64]) -> Vec<Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
     fn every_type_is_its_definition_in_any_order(

@@ -196,6 +196,97 @@ fn each_source_has_its_own_clock() {
 }
 
 #[test]
+fn one_wrong_stamp_makes_nothing_late() {
+    let mut told = Told::by(
+        "type: temporal, rules: [a, b], group-by: [k], timespan: 60s, condition: a and not b",
+    );
+    told.event(0, "a k=x").delayed(500, -490, "a k=y").event(55, "b k=x").rest(200);
+    assert_eq!(told.times(), [0; 0]);
+    assert!(told.registry.render().contains("keng_rules_late_events_total 0"));
+}
+
+#[test]
+fn a_window_shorter_than_the_lateness_is_completed_late() {
+    for kind in ["event_count, condition: {gte: 3}", "value_count, condition: {field: v, gte: 3}"] {
+        let rule = format!("type: {kind}, rules: [a], group-by: [k], timespan: 10s");
+        let mut told = Told::by(&rule);
+        told.event(0, "a k=x v=1").event(1, "a k=x v=2").event(25, "a k=x v=3");
+        assert_eq!(told.delayed(2, 24, "a k=x v=4").times(), [2], "{kind}");
+    }
+}
+
+/// What other engines got wrong, one line each: rule, events `second fields`, times told.
+const TRAPS: &[(&str, &[&str], &[i64])] = &[
+    // Firing again: each event counts towards one finding.
+    (
+        "type: event_count, rules: [a], group-by: [k], timespan: 10s, condition: {gte: 2}",
+        &["0 a k=x", "1 a k=x", "2 a k=x", "3 a k=x", "4 a k=x"],
+        &[1, 3],
+    ),
+    // Both ends belong to the window, and no more than that.
+    (
+        "type: value_count, rules: [a], group-by: [k], timespan: 10s, condition: {field: v, gte: 2}",
+        &["0 a k=x v=1", "11 a k=x v=2", "21 a k=x v=3"],
+        &[21],
+    ),
+    // Combinations of values, and fields by their alias.
+    (
+        "type: value_count, rules: [a, b], group-by: [k], timespan: 1m, \
+         aliases: {port: {a: source.port, b: destination.port}}, \
+         condition: {field: [port, v], gte: 3}",
+        &[
+            "0 a k=x source.port=1 v=1",
+            "1 b k=x destination.port=1 v=1",
+            "2 b k=x destination.port=1 v=2",
+            "3 a k=x source.port=2 v=1",
+        ],
+        &[3],
+    ),
+    // Different keys are different windows.
+    (
+        "type: temporal, rules: [a, b], group-by: [k], timespan: 1m",
+        &["0 a k=x", "1 b k=y", "2 b k=x"],
+        &[2],
+    ),
+    // Without group-by all events are one key.
+    ("type: temporal, rules: [a, b], timespan: 1m", &["0 a k=x", "1 b k=y"], &[1]),
+    // Order counts beyond the first step.
+    (
+        "type: temporal_ordered, rules: [a, b, c], timespan: 1m",
+        &["0 a", "1 c", "2 b", "3 a", "4 b", "5 c"],
+        &[5],
+    ),
+    // One rule twice is one rule.
+    ("type: event_count, rules: [a, a], timespan: 1m, condition: {gte: 2}", &["0 a", "1 a"], &[1]),
+    // An event that two of the rules match is one event.
+    (
+        "type: event_count, rules: [a, b], timespan: 1m, condition: {gt: 1}",
+        &["0 a b", "1 a b"],
+        &[1],
+    ),
+    // `neq` and `eq` wait for the end of the window.
+    (
+        "type: event_count, rules: [a], timespan: 10s, condition: {eq: 2}",
+        &["0 a", "1 a", "2 a", "20 a", "21 a"],
+        &[21],
+    ),
+    // Thresholds may be fractions.
+    ("type: event_count, rules: [a], timespan: 1m, condition: {gt: 1.5}", &["0 a", "1 a"], &[1]),
+];
+
+#[test]
+fn traps() {
+    for (rule, events, times) in TRAPS {
+        let mut told = Told::by(rule);
+        for event in *events {
+            let (at, fields) = event.split_once(' ').unwrap();
+            told.event(at.parse().unwrap(), fields);
+        }
+        assert_eq!(told.rest(1_000).times(), *times, "{rule}");
+    }
+}
+
+#[test]
 fn late_events_are_counted_and_take_part_in_what_is_still_open() {
     let mut told = Told::by(
         "type: event_count, rules: [a], group-by: [k], timespan: 100s, condition: {gte: 3}",
