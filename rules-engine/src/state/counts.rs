@@ -61,7 +61,13 @@ impl Machine for Counts {
         rule.threshold().saturating_sub(self.times.len() + 1)
     }
 
-    fn falls_short(&self, _: &Self, pending: &VecDeque<Entry>, rule: &CompiledCorrelation) -> bool {
+    fn falls_short(
+        &self,
+        _: &Self,
+        pending: &VecDeque<Entry>,
+        _: &Entry,
+        rule: &CompiledCorrelation,
+    ) -> bool {
         self.times.len() + pending.len() < rule.threshold()
     }
 

@@ -98,6 +98,7 @@ impl Machine for Distinct {
         &self,
         tip: &Self,
         pending: &VecDeque<Entry>,
+        arrival: &Entry,
         rule: &CompiledCorrelation,
     ) -> bool {
         // All values are those that the tip holds, those that it forgot, and the new one.
@@ -105,7 +106,8 @@ impl Machine for Distinct {
         let floor = newest.saturating_sub(rule.timespan);
         let forgotten = self.queue.partition_point(|(time, _)| *time < floor)
             + pending.partition_point(|entry| entry.time() < floor);
-        self.used == tip.used && tip.newest_of.len() + forgotten + 1 < rule.threshold()
+        let new = usize::from(!tip.newest_of.contains_key(&arrival.mark));
+        self.used == tip.used && tip.newest_of.len() + forgotten + new < rule.threshold()
     }
 
     fn half_way(&self, rule: &CompiledCorrelation) -> bool {

@@ -8,7 +8,6 @@
 
 use crate::compile::correlations::{CompiledCorrelation, CompiledKind};
 
-use super::entry::Told;
 use super::group::{Fired, Occurrence};
 use super::key::hash;
 use super::seen::Seen;
@@ -58,11 +57,10 @@ impl FirstSeen {
         self.seen.tidy(oldest.saturating_sub(seconds(lateness)));
         let learned = time.saturating_sub(begun) >= seconds(*learning);
         let names = rule.group_by.iter().chain(fields).map(|field| field.name.clone());
-        let told = Told { last, count: Some(1) };
         (new && learned).then(|| Fired {
             rule: number,
             group: names.zip(group.iter().chain(values).cloned()).collect(),
-            last: told.last,
+            last,
             source: occurrence.source,
             samples: vec![occurrence.facts.sample()],
             count: 1,

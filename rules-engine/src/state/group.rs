@@ -178,9 +178,10 @@ impl Group {
         any
     }
 
-    /// Whether it has come half way to a finding.
+    /// Whether it has come half way to a finding. Where only time decides, a key that is known
+    /// has: the one that rested longest is the next to be told as silent.
     pub(crate) fn half_way(&self, rule: &CompiledCorrelation) -> bool {
-        self.window.half_way(rule)
+        self.window.half_way(rule) || (self.is_known && self.window.waits())
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -35,11 +35,12 @@ pub(super) trait Machine: Clone + PartialEq + std::fmt::Debug {
     }
 
     /// Whether no window is complete in what this and then `pending` hold, in whatever order,
-    /// as far as can be told quickly; `tip` has taken both but the newest arrival.
+    /// as far as can be told quickly; `tip` has taken both but the `arrival` among them.
     fn falls_short(
         &self,
         _tip: &Self,
         _pending: &VecDeque<Entry>,
+        _arrival: &Entry,
         _rule: &CompiledCorrelation,
     ) -> bool {
         false
@@ -105,7 +106,7 @@ impl<M: Machine> Speculative<M> {
         } else {
             let place = self.pending.partition_point(|known| *known <= entry);
             self.pending.insert(place, entry);
-            if self.settled.falls_short(&self.tip, &self.pending, rule) {
+            if self.settled.falls_short(&self.tip, &self.pending, &entry, rule) {
                 self.tip.merge(&entry, rule);
             } else {
                 self.replay(rule);

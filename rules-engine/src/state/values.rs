@@ -146,7 +146,13 @@ impl Machine for Sum {
         self.step(entry, rule)
     }
 
-    fn falls_short(&self, _: &Self, pending: &VecDeque<Entry>, rule: &CompiledCorrelation) -> bool {
+    fn falls_short(
+        &self,
+        _: &Self,
+        pending: &VecDeque<Entry>,
+        _: &Entry,
+        rule: &CompiledCorrelation,
+    ) -> bool {
         let all = pending.iter().map(|entry| entry.number().max(0.0)).sum::<f64>();
         let all = all + self.values.sum.max(0.0);
         rule.condition().is_some_and(|wanted| !wanted.holds(all))

@@ -126,8 +126,12 @@ impl Window {
         }
     }
 
-    /// Whether it has come half way to a finding. Of windows that only time decides, and which
-    /// hold little, none goes before another.
+    /// Whether it is time that decides.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Self::Tumbling(_) | Self::Silence(_) | Self::Absence(_))
+    }
+
+    /// Whether it has come half way to a finding, as far as occurrences decide.
     pub(super) fn half_way(&self, rule: &CompiledCorrelation) -> bool {
         match self {
             Self::Counts(window) => window.half_way(rule),

@@ -486,6 +486,25 @@ fn under_a_flood_of_keys_that_are_half_way_samples_go_first() {
     assert!(findings[0].truncated, "its first samples were given up for room");
 }
 
+#[test]
+fn a_flood_of_keys_hides_no_silence() {
+    let text =
+        correlated("event_count", "  rules: [fail]\n  group-by: [source.ip]\n  condition: {eq: 0}");
+    let config = Config { state_per_rule_max: ByteSize::new(64 * 1024), ..Config::default() };
+    let mut engine = Engine::new(rules(&text), config, &Registry::new());
+    let heartbeat = |engine: &mut Engine, second| {
+        feed(engine, &[(second, "203.0.113.66", "root", "failure")]);
+    };
+    heartbeat(&mut engine, 0);
+    heartbeat(&mut engine, 1);
+    for n in 0..2_000_u32 {
+        let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        feed(&mut engine, &[(2, &source, "x", "failure")]);
+    }
+    let findings = engine.advance(Timestamp::from_seconds(91));
+    assert_eq!(told(&findings), [("corr", 61)]);
+}
+
 /// A rule of each type, whatever is sent: keys without end, and one key without end.
 #[test]
 fn no_type_grows_without_bound() {
