@@ -497,6 +497,11 @@ fn a_flood_of_keys_hides_no_silence() {
     };
     heartbeat(&mut engine, 0);
     heartbeat(&mut engine, 1);
+    for n in 0..75_u32 {
+        let source = std::net::Ipv4Addr::from_bits(0x0b00_0000 + n).to_string();
+        let twice = [(2, source.as_str(), "x", "failure"), (2, source.as_str(), "x", "failure")];
+        feed(&mut engine, &twice);
+    }
     for n in 0..2_000_u32 {
         let source = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
         feed(&mut engine, &[(2, &source, "x", "failure")]);
