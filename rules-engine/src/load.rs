@@ -16,7 +16,8 @@ use crate::lists::{self, Library, Lists};
 use crate::route::Words;
 use crate::rule_set::{CompiledBody, CompiledRule, RuleSummary, Tables};
 use crate::sigma::rule::{Body, Document, Draft, Rule};
-use crate::sigma::{Fault, pipeline, rule, yaml};
+use crate::sigma::yaml::{self, Yaml};
+use crate::sigma::{Fault, pipeline, rule};
 use crate::test_case::RuleTest;
 use crate::text::FastMap;
 use crate::{Config, LogSourceFilter, Problem, RuleSet, Warning, limits};
@@ -154,7 +155,8 @@ impl Reader {
             Err(fault) => return self.problems.push(problem(file, String::new(), fault)),
         };
         let file: Arc<str> = file.into();
-        for document in documents {
+        // A file may end with `---`, or begin with a document of comments.
+        for document in documents.into_iter().filter(|document| document.value != Yaml::Null) {
             match rule::parse(&document) {
                 Ok((parsed, remarks)) => {
                     let label = rule::label(&document);

@@ -43,6 +43,11 @@ pub(crate) fn item(key: &str, line: u64, value: &Node) -> Result<Item, Fault> {
         Yaml::List(items) => items.as_slice(),
         _ => std::slice::from_ref(value),
     };
+    let null = values.is_empty() || values.iter().any(|value| value.value == Yaml::Null);
+    if field.is_none() && null {
+        return Err(Fault::new(value.line, "null is no keyword")
+            .hint("take it out, or write the field that must have no value"));
+    }
     let waiting = modifiers.expand && values.iter().any(|node| node.placeholder().is_some());
     let content = if waiting {
         Content::Waiting(values.to_vec())

@@ -298,6 +298,20 @@ fn kinds() -> Vec<Trap> {
             &[(0, r#"{"m":"event 4625 seen"}"#)],
             &[("test", 0)],
         ),
+        trap(
+            "a field called by a number",
+            one("{4688: x}"),
+            &[(0, r#"{"4688":"x"}"#)],
+            &[("test", 0)],
+        ),
+        refused("null as keyword", one("[word, null]")),
+        refused("no keyword at all", one("{'|all': []}")),
+        trap(
+            "a document of nothing",
+            one("{a: 1}") + "---\n# the end\n",
+            &[(0, r#"{"a":1}"#)],
+            &[("test", 0)],
+        ),
         trap("any member of a list", one("{a: x}"), &[(0, r#"{"a":["y","x"]}"#)], &[("test", 0)]),
         // One field may come under both names; neither hides the other.
         trap(
