@@ -292,6 +292,11 @@ fn kinds() -> Vec<Trap> {
             ],
             &[("test", 0), ("test", 1), ("test", 2)],
         ),
+    ]
+}
+
+fn shapes() -> Vec<Trap> {
+    vec![
         trap(
             "a number as keyword",
             one("[4625]"),
@@ -455,6 +460,7 @@ fn every_trap() {
         anchors(),
         modifiers(),
         kinds(),
+        shapes(),
         networks(),
         correlations(),
     ];
