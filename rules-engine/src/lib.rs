@@ -7,10 +7,12 @@
 //! the narrower question which detection rules one event matches.
 //!
 //! This crate is synchronous and pure: it knows no clock, no bus, no network, and reads files
-//! only in [`load()`]. Time comes with the batches and through [`Engine::advance`].
+//! only in [`load()`] and [`Config::load`]. Time comes with the batches and through
+//! [`Engine::advance`].
 //!
-//! Reading order: `sigma/` (text to syntax), `compile/` (syntax to plans), `evaluate/` (plans
-//! against events), `state/` (events over time), `engine.rs` (all of it together).
+//! Reading order: `sigma/` (text to syntax), `lists/` (sets that rules look into), `assemble.rs`
+//! (filters, pipelines and lists brought to the rules), `compile/` (syntax to plans), `evaluate/`
+//! (plans against events), `state/` (events over time), `engine.rs` (all of it together).
 
 mod assemble;
 mod compile;
