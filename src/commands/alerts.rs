@@ -136,8 +136,7 @@ async fn whole(client: &Client, id: String) -> anyhow::Result<String> {
         several => {
             let named = several.iter().take(CANDIDATES).copied().collect::<Vec<_>>().join("\n  ");
             let total = part(&answer, "/total");
-            let message =
-                format!("{total} alerts begin with '{id}': write more of it\n  {named}");
+            let message = format!("{total} alerts begin with '{id}': write more of it\n  {named}");
             Err(Failure::error(Exit::Invalid, message))
         }
     }
