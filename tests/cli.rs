@@ -159,3 +159,44 @@ fn completions_and_man_pages_are_made() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(folder.path().join("keng-replay.1").exists());
 }
+
+#[test]
+fn an_explanation_says_which_test_failed_and_why() {
+    let line = "<38>Nov 22 10:00:00 h1 sshd[1]: Failed password for root from 203.0.113.7 port 4711 ssh2\n";
+    let arguments = ["rules", "explain", "--rules", "config/rules", "-"];
+    let output = keng_with(&arguments, line.as_bytes());
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "line 1: SSH failed login (6bf1c2ea-1b39-5247-afec-6bd6e864584e) matches\n",
+        "yes     source.ip has a value: the event has \"203.0.113.7\"\n",
+        "no      event.outcome is 'success': the event has \"failure\"\n",
+        "rules are for other log sources\n",
+    ] {
+        assert!(text.contains(part), "'{part}' is missing in:\n{text}");
+    }
+    let json = keng_with(&[&arguments[..], &["--json"]].concat(), line.as_bytes());
+    let lines: Vec<serde_json::Value> = json
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("JSON"))
+        .collect();
+    let matched: Vec<_> = lines.iter().filter(|line| line["matched"] == true).collect();
+    assert_eq!(matched.len(), 1, "{matched:?}");
+    assert_eq!(matched[0]["condition"]["kind"], "all");
+}
+
+#[test]
+fn coverage_is_printed_by_tactic_and_written_as_a_layer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let layer = folder.path().join("layer.json");
+    let path = layer.to_str().expect("a path");
+    let output = keng_with(&["rules", "coverage", "config/rules", "--navigator", path], b"");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && text.contains("credential-access"), "{text}");
+    let layer = std::fs::read(layer).expect("the layer");
+    let layer: serde_json::Value = serde_json::from_slice(&layer).expect("JSON");
+    assert_eq!(layer["versions"]["layer"], "4.5");
+    assert!(layer["techniques"].as_array().is_some_and(|techniques| techniques.len() > 10));
+}

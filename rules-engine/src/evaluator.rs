@@ -11,8 +11,8 @@ use crate::{LogSourceFilter, RuleSet, RuleSummary};
 /// Evaluates events one by one, without correlation and without state.
 #[derive(Debug)]
 pub struct Evaluator {
-    rules: Arc<RuleSet>,
-    detector: Detector,
+    pub(crate) rules: Arc<RuleSet>,
+    pub(crate) detector: Detector,
 }
 
 /// A rule that matched.

@@ -15,6 +15,8 @@ use crate::lists::Lists;
 use crate::route::Words;
 use crate::sigma::Expr;
 use crate::sigma::keng::Suppress;
+use crate::sigma::rule::Body;
+use crate::sigma::test::Atom;
 use crate::test_case::RuleTest;
 use crate::{Config, Engine, Error, LogSourceFilter};
 
@@ -169,6 +171,14 @@ impl RuleSet {
         match &self.rule(rule)?.body {
             CompiledBody::Detection { expr, .. } => Some(expr),
             CompiledBody::Correlation(_) => None,
+        }
+    }
+
+    /// The condition of a detection rule as written.
+    pub(crate) fn written(&self, rule: u32) -> Option<&Expr<Atom>> {
+        match &self.sources.get(rule as usize)?.rule.body {
+            Body::Detection { expr, .. } => Some(expr),
+            Body::Correlation(_) => None,
         }
     }
 

@@ -1,7 +1,10 @@
 //! `keng rules`: check, try and test detection rules without a node.
 
 mod check;
+mod coverage;
 mod eval;
+mod events;
+mod explain;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -23,8 +26,12 @@ pub(crate) struct Rules {
 enum Action {
     /// Compile rules and say what is wrong with those that fail, and what is odd about others
     Check(check::Check),
+    /// Print which ATT&CK techniques the rules recognise, by tactic
+    Coverage(coverage::Coverage),
     /// Print which events of an NDJSON file match which rules
     Eval(eval::Eval),
+    /// Print why each rule did or did not match each event, test by test
+    Explain(explain::Explain),
     /// Run the tests written inside rule files
     Test(test::Test),
 }
@@ -36,7 +43,9 @@ enum Action {
 pub(crate) fn run(arguments: Rules) -> anyhow::Result<Exit> {
     match arguments.action {
         Action::Check(check) => check::run(&check),
+        Action::Coverage(coverage) => coverage::run(&coverage),
         Action::Eval(eval) => eval::run(&eval),
+        Action::Explain(explain) => explain::run(&explain),
         Action::Test(test) => test::run(&test),
     }
 }

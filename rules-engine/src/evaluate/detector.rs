@@ -9,6 +9,7 @@ use keng_event::{Batch, EventRef};
 use crate::compile::atoms::{AtomId, CompiledAtom, Matcher};
 use crate::compile::fields::{FieldId, Origin, Resolved};
 use crate::compile::plan::Plan;
+use crate::explain::Answer;
 use crate::finding::Groups;
 use crate::route::{BatchRoutes, Plans};
 use crate::rule_set::{RuleSet, Tables};
@@ -19,6 +20,9 @@ use crate::{LogSourceFilter, finding};
 
 use super::value;
 use super::view::{View, haystacks};
+
+/// Values of a field that an explanation shows.
+const VALUES_MAX: usize = 5;
 
 /// A rule set with the buffers to evaluate it.
 #[derive(Debug)]
@@ -163,6 +167,30 @@ impl Detector {
         if let Some(expr) = rules.expr(rule) {
             judge.reasons(expr, found);
         }
+    }
+
+    /// Asks single tests of a rule about the event evaluated last: `asked` is given whether the
+    /// rule's log source is the event's, and the way to ask.
+    pub(crate) fn ask(
+        &mut self,
+        event: EventRef<'_>,
+        names: &mut BatchNames,
+        source: Option<&LogSourceFilter>,
+        rule: u32,
+        asked: &mut dyn FnMut(bool, &mut Answer<'_>),
+    ) {
+        let rules = &*self.rules;
+        let tables = rules.tables();
+        let route = self.plans.route(event, &names.routes, source, rules);
+        let planned = self.plans.get(route.plan).is_some_and(|plan| plan.rules.contains(&rule));
+        let applies = planned && route.admits(rules, rule);
+        let Some(resolved) = names.origin(route.origin, rules, event.batch()) else {
+            return;
+        };
+        self.memo.begin();
+        let memo = &mut self.memo;
+        let mut judge = Judge { tables, event, view: &mut self.view, resolved, memo };
+        asked(applies, &mut |id| (judge.atom(id), judge.values(id)));
     }
 }
 
@@ -320,6 +348,18 @@ impl Judge<'_> {
         self.view
             .folded(other)
             .any(|wanted| self.view.folded(field).any(|text| value::has(text, wanted, place)))
+    }
+
+    /// The first values of the field that a test looks at.
+    fn values(&self, id: AtomId) -> Vec<String> {
+        let mut values = Vec::new();
+        if let Some(atom) = self.tables.atoms.get(id) {
+            self.any(atom.field, |value| {
+                values.push(value::text(value).into_owned());
+                values.len() == VALUES_MAX
+            });
+        }
+        values
     }
 
     /// Reports the first value of every field on which a test outside negations holds.

@@ -1,54 +1,25 @@
 //! `keng rules eval`: events in, one line per match out.
-//!
-//! Every line goes through ingest's own parser first, so that `evtx_dump` JSON, beats, ECS from
-//! `keng parse` and flat native JSON are all seen as a node would see them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use jiff::tz::TimeZone;
-use keng_event::{Batch, BatchBuilder, Clock, EventId, FindingKind, SystemClock, Timestamp};
-use keng_ingest::parse::{Format, Received, Sender, record};
+use keng_event::{Clock, FindingKind, SystemClock, Timestamp};
+use keng_ingest::parse::Format;
 use keng_metrics::Registry;
 use keng_rules_engine::{Config, Engine, Evaluator, LogSourceFilter, RuleSet};
 use serde::Serialize;
 
-use crate::exit::{Exit, Failure};
+use super::events::{self, Input};
+use crate::exit::Exit;
 
 /// Arguments of `keng rules eval`.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// Rule files or directories
-    #[arg(long, required = true, num_args = 1..)]
-    rules: Vec<PathBuf>,
     #[command(flatten)]
-    surroundings: super::Surroundings,
-    /// Log source of the events: product=…,category=…,service=… [default: as each event says]
-    #[arg(long)]
-    logsource: Option<LogSourceFilter>,
-    /// NDJSON file, `-` for standard input [default: -]
-    file: Option<PathBuf>,
-}
-
-impl Eval {
-    /// Rule paths and the file of events. `--rules` takes any number of paths, and so takes the
-    /// file too when that stands behind them: what is `-`, or a file that no rule has the name
-    /// of, is given back.
-    fn paths(&self) -> (&[PathBuf], &Path) {
-        let input = |path: &Path| {
-            let rule = path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml");
-            path.as_os_str() == "-" || (path.is_file() && !rule)
-        };
-        match (&self.file, self.rules.split_last()) {
-            (Some(file), _) => (&self.rules, file),
-            (None, Some((last, rules))) if !rules.is_empty() && input(last) => (rules, last),
-            (None, _) => (&self.rules, Path::new("-")),
-        }
-    }
+    input: Input,
 }
 
 #[derive(Serialize)]
@@ -71,23 +42,9 @@ struct RuleLine<'a> {
 /// # Errors
 /// When the file cannot be read, or no rule at all is sound.
 pub(super) fn run(arguments: &Eval) -> anyhow::Result<Exit> {
-    let (rules, file) = arguments.paths();
-    let loaded = arguments.surroundings.load_telling(rules)?;
-    if loaded.rules.is_empty() {
-        return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
-    }
-    let input: Box<dyn Read> = if file.as_os_str() == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?)
-    };
-    let mut evaluation = Evaluation::new(Arc::new(loaded.rules), arguments.logsource.clone());
-    let mut line = Vec::new();
-    let mut input = BufReader::new(input);
-    while input.read_until(b'\n', &mut line).context("reading events")? > 0 {
-        evaluation.line(line.trim_ascii())?;
-        line.clear();
-    }
+    let rules = Arc::new(arguments.input.load()?);
+    let mut evaluation = Evaluation::new(rules, arguments.input.logsource.clone());
+    arguments.input.each_line(|number, raw| evaluation.line(number, raw))?;
     evaluation.finish()
 }
 
@@ -96,10 +53,7 @@ struct Evaluation {
     evaluator: Evaluator,
     engine: Engine,
     logsource: Option<LogSourceFilter>,
-    zone: TimeZone,
-    sender: Sender,
     now: Timestamp,
-    number: u64,
     out: BufWriter<std::io::Stdout>,
 }
 
@@ -109,20 +63,13 @@ impl Evaluation {
             evaluator: Evaluator::new(Arc::clone(&rules)),
             engine: Engine::new(rules, Config::default(), &Registry::new()),
             logsource,
-            zone: TimeZone::UTC,
-            sender: Sender { transport: "file", ..Sender::default() },
             now: SystemClock::default().now(),
-            number: 0,
             out: BufWriter::new(std::io::stdout()),
         }
     }
 
-    fn line(&mut self, raw: &[u8]) -> anyhow::Result<()> {
-        self.number += 1;
-        if raw.is_empty() {
-            return Ok(());
-        }
-        let batch = self.parse(raw);
+    fn line(&mut self, number: u64, raw: &[u8]) -> anyhow::Result<()> {
+        let batch = events::parse(raw, Format::Auto, number, self.now);
         if let Some(event) = batch.get(0) {
             for found in self.evaluator.matches(event, self.logsource.as_ref()) {
                 let rule = RuleLine {
@@ -131,26 +78,12 @@ impl Evaluation {
                     level: found.rule.level,
                 };
                 let kind = FindingKind::Detection;
-                let line = MatchLine { line: self.number, rule, kind, fields: &found.fields };
+                let line = MatchLine { line: number, rule, kind, fields: &found.fields };
                 write_line(&mut self.out, &line)?;
             }
         }
         let findings = self.engine.evaluate(&batch);
         self.correlations(&findings)
-    }
-
-    fn parse(&self, raw: &[u8]) -> Batch {
-        let mut builder = BatchBuilder::new();
-        let received = Received {
-            raw,
-            at: self.now,
-            sender: &self.sender,
-            zone: &self.zone,
-            format: Format::Auto,
-        };
-        record(&received, &mut builder);
-        // The id says the line, so that a correlation can say what completed it.
-        builder.finish().with_origin(EventId { epoch: 0, partition: 0, offset: self.number })
     }
 
     fn correlations(&mut self, findings: &[keng_event::Finding]) -> anyhow::Result<()> {

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use jiff::tz::TimeZone;
-use keng_event::{Batch, BatchBuilder, Clock, EventId, SystemClock, Timestamp};
-use keng_ingest::parse::{Format, Received, Sender, record};
+use keng_event::{Batch, Clock, SystemClock, Timestamp};
+use keng_ingest::parse::Format;
 use keng_rules_engine::{Expectation, RuleSet, RuleTest, TestEvent};
 
+use super::events;
 use crate::exit::Exit;
 use crate::output;
 
@@ -92,12 +92,7 @@ fn parse(event: &TestEvent, number: u64, now: Timestamp) -> Batch {
         TestEvent::Raw(line) => (line, Format::Auto),
         TestEvent::Json(object) => (object, Format::Json),
     };
-    let sender = Sender { transport: "file", ..Sender::default() };
-    let received =
-        Received { raw: raw.as_bytes(), at: now, sender: &sender, zone: &TimeZone::UTC, format };
-    let mut builder = BatchBuilder::new();
-    record(&received, &mut builder);
-    builder.finish().with_origin(EventId { epoch: 0, partition: 0, offset: number })
+    events::parse(raw.as_bytes(), format, number, now)
 }
 
 fn junit(outcomes: &[Outcome<'_>]) -> String {

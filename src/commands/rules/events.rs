@@ -1,0 +1,97 @@
+//! Rules and events for the commands that evaluate without a node.
+//!
+//! Every line goes through ingest's own parser, so that `evtx_dump` JSON, beats, ECS from
+//! `keng parse` and flat native JSON are all seen as a node would see them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use jiff::tz::TimeZone;
+use keng_event::{Batch, BatchBuilder, EventId, Timestamp};
+use keng_ingest::parse::{Format, Received, Sender, record};
+use keng_rules_engine::{LogSourceFilter, RuleSet};
+
+use crate::exit::{Exit, Failure};
+
+/// Rules, and a file of events for them.
+#[derive(Debug, Args)]
+pub(super) struct Input {
+    /// Rule files or directories
+    #[arg(long, required = true, num_args = 1..)]
+    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    surroundings: super::Surroundings,
+    /// Log source of the events: product=…,category=…,service=… [default: as each event says]
+    #[arg(long)]
+    pub(super) logsource: Option<LogSourceFilter>,
+    /// NDJSON file, `-` for standard input [default: -]
+    file: Option<PathBuf>,
+}
+
+impl Input {
+    /// Rule paths and the file of events. `--rules` takes any number of paths, and so takes the
+    /// file too when that stands behind them: what is `-`, or a file that no rule has the name
+    /// of, is given back.
+    fn paths(&self) -> (&[PathBuf], &Path) {
+        let input = |path: &Path| {
+            let rule = path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml");
+            path.as_os_str() == "-" || (path.is_file() && !rule)
+        };
+        match (&self.file, self.rules.split_last()) {
+            (Some(file), _) => (&self.rules, file),
+            (None, Some((last, rules))) if !rules.is_empty() && input(last) => (rules, last),
+            (None, _) => (&self.rules, Path::new("-")),
+        }
+    }
+
+    /// The sound rules; the others are told on standard error.
+    ///
+    /// # Errors
+    /// When no rule at all is sound, or a pipeline is not.
+    pub(super) fn load(&self) -> anyhow::Result<RuleSet> {
+        let loaded = self.surroundings.load_telling(self.paths().0)?;
+        if loaded.rules.is_empty() {
+            return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
+        }
+        Ok(loaded.rules)
+    }
+
+    /// Hands over every line that is not empty, with its number from 1.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or `take` fails.
+    pub(super) fn each_line(
+        &self,
+        mut take: impl FnMut(u64, &[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (_, file) = self.paths();
+        let input: Box<dyn Read> = if file.as_os_str() == "-" {
+            Box::new(std::io::stdin().lock())
+        } else {
+            let open = std::fs::File::open(file);
+            Box::new(open.with_context(|| format!("reading {}", file.display()))?)
+        };
+        let (mut input, mut line, mut number) = (BufReader::new(input), Vec::new(), 0);
+        while input.read_until(b'\n', &mut line).context("reading events")? > 0 {
+            number += 1;
+            let raw = line.trim_ascii();
+            if !raw.is_empty() {
+                take(number, raw)?;
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+}
+
+/// A batch of the one event that a record is. Its id says the number, so that a correlation can
+/// say what completed it.
+pub(super) fn parse(raw: &[u8], format: Format, number: u64, now: Timestamp) -> Batch {
+    let sender = Sender { transport: "file", ..Sender::default() };
+    let received = Received { raw, at: now, sender: &sender, zone: &TimeZone::UTC, format };
+    let mut builder = BatchBuilder::new();
+    record(&received, &mut builder);
+    builder.finish().with_origin(EventId { epoch: 0, partition: 0, offset: number })
+}
