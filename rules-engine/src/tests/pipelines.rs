@@ -300,6 +300,20 @@ fn log_sources_filters_and_correlations_go_through_too() {
 }
 
 #[test]
+fn an_alias_that_is_counted_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = rule("  s: {a: 1}\n  condition: s")
+        + "---\ntitle: C\nid: corr\ncorrelation: {type: value_count, rules: [test], \
+           timespan: 1m, aliases: {who: {test: u}}, condition: {field: who, gte: 2}}\n";
+    let steps = "- {type: field_name_prefix, prefix: p.}\n";
+    let loaded = load(folder.path(), steps, &rules);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let event = |user| format!(r#"{{"p":{{"a":1,"u":"{user}"}}}}"#);
+    let batches = [super::event_at(1, &event("x")), super::event_at(2, &event("y"))];
+    assert_eq!(loaded.rules.run_test("corr", &batches), Ok(1));
+}
+
+#[test]
 fn files_bring_values() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("names.txt"), "eve\n\nadm*\n").unwrap();

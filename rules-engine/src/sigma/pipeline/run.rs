@@ -350,8 +350,10 @@ fn rename_all(
     for alias in &mut correlation.aliases {
         alias.fields.iter_mut().try_for_each(|(_, field)| single(field))?;
     }
-    correlation.kind.fields_mut().into_iter().try_for_each(single)?;
+    // An alias is a name of the correlation rule itself, wherever it stands for a field.
     let aliases: Vec<&str> = correlation.aliases.iter().map(|alias| alias.name.as_str()).collect();
+    let fields = correlation.kind.fields_mut().into_iter();
+    fields.filter(|field| !aliases.contains(&field.as_str())).try_for_each(single)?;
     let mut group_by = Vec::new();
     for field in std::mem::take(&mut correlation.group_by) {
         let names = if aliases.contains(&field.as_str()) {
