@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
@@ -138,6 +139,10 @@ impl Client {
     ) -> anyhow::Result<reqwest::Response> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        // In which `2026-11-23T04:00` and `now/d` are meant.
+        if let Some(zone) = TimeZone::system().iana_name() {
+            request = request.header("keng-time-zone", zone);
         }
         let answer = request.send().await.map_err(|error| {
             let reason =

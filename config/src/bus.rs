@@ -7,6 +7,9 @@ use keng_bus::{Group, Topic, disk, kafka};
 use keng_event::unit::{ByteSize, Span};
 use serde::Deserialize;
 
+/// Most partitions of the embedded log, which refuses more.
+const PARTITIONS_MAX: u32 = 64;
+
 /// Which road the events take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -150,6 +153,12 @@ impl BusSettings {
             wrong.push(format!(
                 "[bus] size_max = \"{}\" must hold two segments of \"{}\"",
                 self.size_max, self.segment_size
+            ));
+        }
+        if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
+            wrong.push(format!(
+                "[bus] partitions = {}: write a number from 1 to {PARTITIONS_MAX}",
+                self.partitions
             ));
         }
         if self.kind == BusKind::Kafka {

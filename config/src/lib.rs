@@ -63,6 +63,22 @@ impl Default for NodeSettings {
     }
 }
 
+/// Words of a filter that stand for themselves.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+impl NodeSettings {
+    /// A level with a slip in it would be taken for the name of a part, and all others fall silent.
+    fn check(&self) -> Option<String> {
+        let known = |part: &&str| part.contains(['=', '[']) || LEVELS.contains(part);
+        let strange = self.log.split(',').map(str::trim).find(|part| !known(part))?;
+        Some(format!(
+            "[node] log = \"{}\": `{strange}` is no level: write one of {}, or part=level",
+            self.log,
+            LEVELS.join(", ")
+        ))
+    }
+}
+
 impl Settings {
     /// What alerting is given: its section and the channels and routes.
     #[must_use]
@@ -101,6 +117,7 @@ impl Settings {
     /// Relations that no single section can see.
     fn check(&self) -> Vec<String> {
         let mut wrong = Vec::new();
+        wrong.extend(self.node.check());
         wrong.extend(self.http.check().err().map(|error| error.to_string()));
         wrong.extend(self.alerting().problems().into_iter().map(|error| error.to_string()));
         wrong.extend(self.ingest().check().into_iter().map(|error| error.to_string()));
@@ -188,6 +205,16 @@ mod tests {
     fn a_section_that_lacks_a_setting_does_not_hide_the_rest() {
         let told = refused("[[source]]\nname = \"fw\"\n[bus]\nkind = \"disc\"\n");
         insta_like(&told, &["keng.toml:1", "`networks`", "keng.toml:4"]);
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_told() {
+        for (log, sound) in
+            [("info", true), ("info,keng_ingest=debug", true), ("verbose", false), ("inf", false)]
+        {
+            let settings = NodeSettings { log: log.to_owned() };
+            assert_eq!(settings.check().is_none(), sound, "{log}");
+        }
     }
 
     #[test]

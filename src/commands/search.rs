@@ -135,19 +135,28 @@ fn print_hit(hit: &Value) -> anyhow::Result<()> {
     let host = text("/host/name").or_else(|| text("/keng/sender/ip")).unwrap_or("-");
     let dataset = text("/event/dataset").unwrap_or("-");
     let what = text("/message").or_else(|| text("/event/original")).unwrap_or("-");
-    let when = text("/@timestamp").unwrap_or("-");
+    let when = text("/@timestamp").map_or_else(|| "-".to_owned(), local);
     output::line(&format!(
         "{}  {}  {}  {}",
-        output::safe(when),
+        output::safe(&when),
         output::safe(host),
         output::safe(dataset),
         output::safe(what)
     ))
 }
 
+/// A time as it is on this machine, with its distance from UTC.
+fn local(time: &str) -> String {
+    let parsed = time.parse::<jiff::Timestamp>();
+    parsed.map_or_else(
+        |_| time.to_owned(),
+        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string(),
+    )
+}
+
 /// Puts the query into the error, with carets under what is wrong with it.
 fn point_at(query: &str, error: anyhow::Error) -> anyhow::Error {
-    let (now, zone, none) = (SystemClock::default().now(), TimeZone::UTC, BTreeSet::new());
+    let (now, zone, none) = (SystemClock::default().now(), TimeZone::system(), BTreeSet::new());
     let datasets = keng_ingest::dataset::all();
     let context = Context { now, zone: &zone, datasets, known_fields: &none };
     match (crate::exit::exit_of(&error), Query::parse(query, &context)) {

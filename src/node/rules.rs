@@ -10,7 +10,7 @@ use keng_api::{CurrentRules, Reload};
 use keng_config::Settings;
 use keng_rules_engine::Loaded;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::Ground;
 
@@ -45,10 +45,13 @@ pub(super) fn reload(ground: &Ground, rules: &watch::Sender<CurrentRules>) -> Re
     at.set(ground.clock.now().as_seconds_f64());
     let (path, rules) = (ground.place.config.clone(), rules.clone());
     let clock = Arc::clone(&ground.clock);
+    // One after the other, or an older reading could end last.
+    let turn = Arc::new(Mutex::new(()));
     Arc::new(move || {
         let (path, rules, clock) = (path.clone(), rules.clone(), Arc::clone(&clock));
-        let (successful, at) = (successful.clone(), at.clone());
+        let (successful, at, turn) = (successful.clone(), at.clone(), Arc::clone(&turn));
         Box::pin(async move {
+            let _mine = turn.lock().await;
             let known = Arc::clone(&rules.borrow().problems);
             let read = tokio::task::spawn_blocking(move || read(path.as_deref(), &known));
             match read.await.unwrap_or_else(|panic| Err(panic.to_string())) {

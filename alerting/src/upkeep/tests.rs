@@ -111,6 +111,28 @@ async fn updates_of_an_open_alert_leave_and_what_follows_has_a_key_of_its_own() 
 }
 
 #[tokio::test]
+async fn an_alert_reopened_after_its_notifications_were_old_calls_under_a_new_key() {
+    let receiver = Receiver::start().await;
+    let settings = "[alerting]\nnotification_retention='2d'\n";
+    let fixture = Fixture::new(&format!("{settings}{}", receiver.channel())).await;
+    let ids = open(&fixture, 0..1).await;
+    for _ in 0..3 {
+        fixture.deliver().await;
+        fixture.desk.act(&ids[0], &close(), &analyst(), None).await.unwrap();
+        fixture.deliver().await;
+        fixture.clock.advance(DAY * 3);
+        round(&fixture.desk.shared).await.unwrap();
+        let reopen = Action::Reopen { note: None };
+        fixture.desk.act(&ids[0], &reopen, &analyst(), None).await.unwrap();
+    }
+    fixture.deliver().await;
+    let requests = receiver.requests();
+    let keys: std::collections::BTreeSet<_> =
+        requests.iter().map(|request| &request.headers["idempotency-key"]).collect();
+    assert_eq!((requests.len(), keys.len()), (7, 7));
+}
+
+#[tokio::test]
 async fn a_full_store_loses_what_was_closed_first_and_nothing_that_is_open() {
     let fixture = Fixture::new("[alerting]\ndisk_max='256KiB'\n").await;
     let ids = open(&fixture, 0..200).await;

@@ -50,7 +50,13 @@ pub(super) fn page(alert: &Value) -> Vec<String> {
     }
     say("looks for", words(text(alert, "/rule/description")));
     say("harmless if", strings(part(alert, "/rule/false_positives")).join("; "));
-    say("runbook", text(alert, "/rule/runbook").to_owned());
+    let runbook = text(alert, "/rule/runbook").trim_end();
+    if runbook.contains('\n') {
+        lines.extend([String::new(), "runbook:".to_owned()]);
+        lines.extend(runbook.lines().map(|line| format!("  {line}").trim_end().to_owned()));
+    } else {
+        say("runbook", runbook.to_owned());
+    }
     section(&mut lines, "entities", alert, |entity| {
         format!("{}  {}", text(entity, "/field"), text(entity, "/value"))
     });
@@ -156,6 +162,13 @@ mod tests {
             },
             "version": 4,
         })
+    }
+
+    #[test]
+    fn a_runbook_of_several_lines_keeps_them() {
+        let alert = json!({"rule": {"runbook": "1. Look.\n\n2. Block.\n"}});
+        let page = page(&alert).join("\n");
+        assert!(page.ends_with("runbook:\n  1. Look.\n\n  2. Block."), "{page}");
     }
 
     #[test]

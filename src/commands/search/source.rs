@@ -63,7 +63,7 @@ fn search(searcher: &Searcher, body: &Value) -> anyhow::Result<Value> {
     let started = clock.elapsed();
     let control = Control {
         now: clock.now(),
-        zone: TimeZone::UTC,
+        zone: TimeZone::system(),
         cancelled: &AtomicBool::new(false),
         elapsed: &|| clock.elapsed().saturating_sub(started),
         // Whoever waits at a terminal ends it when it takes too long.
