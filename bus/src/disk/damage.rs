@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::journal;
-use super::open::Unusable;
+use super::open::{self, Unusable};
 
 /// What the file `version` of a log holds.
 const VERSION: &[u8] = b"FJL\x03";
@@ -105,7 +105,7 @@ pub(super) fn examine(path: &Path) -> std::io::Result<Vec<Fault>> {
 pub(super) fn diagnose(path: &Path, error: &fjall::Error) -> Result<Vec<Fault>, Unusable> {
     let mut faults = Vec::new();
     let opens = |keyspaces: &[u64], journals: &[(u64, Range<u64>)]| -> Result<bool, Unusable> {
-        Ok(View::of_parts(path, keyspaces, journals)?.opens())
+        View::of_parts(path, keyspaces, journals)?.opens()
     };
     if !opens(&[0], &[])? {
         return Ok(vec![catalogue(path, "cannot be read")]);
@@ -395,8 +395,13 @@ impl View {
         Ok(view)
     }
 
-    fn opens(&self) -> bool {
-        super::open::fjall_opens(&self.path).is_ok()
+    /// Whether fjall can read it.
+    fn opens(&self) -> Result<bool, Unusable> {
+        match open::fjall_opens(&self.path) {
+            Ok(_) => Ok(true),
+            Err(error) if open::error_of_the_system(&error) => Err(error.into()),
+            Err(_) => Ok(false),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Opening a log: creating it, or finding out what is there.
 //!
-//! Nothing is read but the edges of each segment, so that opening takes as long for a large log
-//! as for a small one. There is no index file whose loss would lose data: segments say by their
+//! Of the segments nothing is read but the edges, so that opening takes as long for a large log
+//! as for a small one. The journals are walked through from end to end at every start, by us and then
+//! by fjall: they are bounded ([`JOURNAL_BYTES_MAX`]). There is no index file whose loss would lose data: segments say by their
 //! names where they begin, entries by their keys where they end.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{OnceLock, RwLock};
@@ -138,8 +140,23 @@ fn database(path: &Path) -> Result<Database, Unusable> {
     }
     match fjall_opens(path) {
         Ok(database) => Ok(database),
-        Err(error @ (fjall::Error::Locked | fjall::Error::Io(_))) => Err(error.into()),
+        Err(error) if error_of_the_system(&error) => Err(error.into()),
         Err(error) => Err(Unusable::Damaged(locked(path, |path| damage::diagnose(path, &error))??)),
+    }
+}
+
+/// Whether the operating system failed fjall (no file handles left, a disk that does not answer, a
+/// lock that another has), which says nothing about the files. What damage does is not that: a file
+/// that ends too early has no error number, one that is gone is not found, and an offset that
+/// is nonsense is invalid input.
+pub(super) fn error_of_the_system(error: &fjall::Error) -> bool {
+    match error {
+        fjall::Error::Locked => true,
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            let damage = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput);
+            error.raw_os_error().is_some() && !damage
+        }
+        _ => false,
     }
 }
 

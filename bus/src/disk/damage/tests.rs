@@ -271,3 +271,19 @@ async fn whatever_byte_is_wrong_the_log_tells_and_never_panics() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_the_system_fails_at_is_not_taken_for_damage() {
+    let dir = sample().await;
+    let table = tables(dir.path()).remove(0);
+    let aside = table.with_extension("whole");
+    std::fs::rename(&table, &aside).unwrap();
+    // Opening a link to itself fails as it does when there are no file handles left.
+    std::os::unix::fs::symlink(table.file_name().unwrap(), &table).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::Storage { .. }), "{error}");
+    let diagnosed = diagnose(&dir.path().join("events"), &fjall::Error::Unrecoverable);
+    assert!(matches!(diagnosed, Err(Unusable::Fjall(_))), "nor by the copy that is tried");
+    std::fs::rename(&aside, &table).unwrap();
+    drop(open(dir.path()).unwrap());
+}
