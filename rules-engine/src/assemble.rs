@@ -127,12 +127,18 @@ impl Assembly {
                     );
                 }
             }
+            // The counted half of a rule has no name of its own; its id leads to the half that has.
+            let meant: Option<BTreeSet<String>> = filter.rules.as_ref().map(|names| {
+                let called =
+                    |rule: &Rule<Draft>| names.iter().any(|(_, name)| rule.is_called(name));
+                let called = drafts.iter().filter(|draft| called(&draft.rule));
+                called.map(|draft| draft.rule.id.clone()).collect()
+            });
             let mut applied = 0;
             for Drafted { rule, .. } in drafts.iter_mut() {
-                let named = filter
-                    .rules
-                    .as_ref()
-                    .is_none_or(|names| names.iter().any(|(_, name)| rule.is_called(name)));
+                let named = meant.as_ref().is_none_or(|ids| {
+                    ids.contains(&rule.id) || rule.counted_by().is_some_and(|id| ids.contains(id))
+                });
                 if let (true, Draft::Detection(detection)) = (named, &mut rule.body)
                     && filter.covers(detection)
                 {
@@ -160,7 +166,7 @@ impl Assembly {
         let mut seen: FastMap<&str, String> = FastMap::default();
         for Drafted { file, rule, .. } in &self.drafts {
             // What a rule of before Sigma 2 counts has the title of the rule that counts it.
-            if rule.is_counted() {
+            if rule.counted_by().is_some() {
                 continue;
             }
             let place = format!("{file}:{}", rule.line);

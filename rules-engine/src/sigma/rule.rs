@@ -171,15 +171,15 @@ impl<B> Rule<B> {
         })
     }
 
-    /// Whether it is the counted half of a rule of before Sigma 2.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.id.ends_with(COUNTED)
+    /// The id of the rule that counts this one, if it is the counted half of a rule of before
+    /// Sigma 2.
+    pub(crate) fn counted_by(&self) -> Option<&str> {
+        self.id.strip_suffix(COUNTED)
     }
 
     /// Whether a filter means this rule by an id or name.
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        self.name.as_deref() == Some(name)
-            || self.id.strip_suffix(COUNTED).unwrap_or(&self.id) == name
+        self.name.as_deref() == Some(name) || self.id == name
     }
 }
 

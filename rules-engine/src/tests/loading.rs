@@ -157,6 +157,22 @@ fn a_count_of_before_sigma_2_is_a_correlation() {
     assert_eq!(rules.run_test("test", &batches[..1]), Ok(0));
 }
 
+#[test]
+fn a_filter_reaches_what_is_counted_by_the_id_and_by_the_name() {
+    let counts = rule("  s: {a: 1}\n  timeframe: 60s\n  condition: s | count() by h >= 2")
+        + "name: burst\n---\ntitle: F\nlogsource: {category: test}\n\
+           filter: {rules: [burst], s: {u: x}, condition: not s}\n";
+    let batches = [1, 2].map(|at| super::event_at(at, r#"{"a":1,"u":"x","h":"m"}"#));
+    for (called, matches) in [("burst", 0), ("test", 0), ("any", 0), ("other", 1)] {
+        let text = counts.replace("[burst]", &format!("[{called}]")).replace("[any]", "any");
+        let loaded = load_text("rules.yml", &text, &[]);
+        let without_effect =
+            loaded.warnings.iter().any(|warning| warning.code == "filter-without-effect");
+        assert_eq!(without_effect, matches == 1, "{called}: {:?}", loaded.warnings);
+        assert_eq!(loaded.rules.run_test("test", &batches), Ok(matches), "{called}");
+    }
+}
+
 fn correlation(body: &str) -> String {
     format!(
         "{}---\ntitle: C\nid: corr\ncorrelation:\n  rules: [test]\n  timespan: 5m\n  {body}\n",
