@@ -5,6 +5,7 @@
 //! not fit keeps its text. When a bound of [`crate::limits`] is reached the event loses what is
 //! above it and is tagged `truncated`; nothing here fails.
 
+mod coerce;
 mod copy;
 mod order;
 
@@ -17,6 +18,7 @@ use crate::id::EventId;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::value::Value;
+use coerce::{Stored, coerce};
 use order::Order;
 
 const UNSEEN: u16 = u16::MAX;
@@ -42,6 +44,16 @@ pub struct BatchBuilder {
     /// Local index of each catalogue field, so that those are never hashed.
     by_field: Vec<u16>,
     ids: Vec<Option<EventId>>,
+    finished: Extent,
+}
+
+/// How far the finished events reach into the vectors of the batch; what lies beyond belongs to
+/// one that is being made, or was given up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    entries: usize,
+    text: usize,
+    bytes: usize,
 }
 
 impl Default for BatchBuilder {
@@ -55,6 +67,7 @@ impl Default for BatchBuilder {
             previous: UNSEEN,
             by_field: vec![UNSEEN; Field::all().len()],
             ids: Vec::new(),
+            finished: Extent::default(),
         }
     }
 }
@@ -95,11 +108,10 @@ impl BatchBuilder {
     /// Begins an event. Until [`EventBuilder::finish`] it is not part of the batch: dropping the
     /// builder discards it.
     pub fn event(&mut self, time: Timestamp, ingested: Timestamp) -> EventBuilder<'_> {
-        let start = self.batch.heads.last().map_or(0, |head| head.entries_end as usize);
-        self.batch.entries.truncate(start);
+        self.discard_unfinished();
         EventBuilder {
+            start: self.finished.entries,
             builder: self,
-            start,
             time,
             ingested,
             id: None,
@@ -111,13 +123,27 @@ impl BatchBuilder {
     /// Sorts the dictionary and gives out the batch.
     #[must_use]
     pub fn finish(mut self) -> Batch {
-        let end = self.batch.heads.last().map_or(0, |head| head.entries_end as usize);
-        self.batch.entries.truncate(end);
+        self.discard_unfinished();
         self.sort_names();
         if self.ids.iter().any(Option::is_some) {
             self.batch.origins = Origins::Each(self.ids);
         }
         self.batch
+    }
+
+    /// Adds what was put since the last event as one more.
+    fn close(&mut self, head: Head, id: Option<EventId>) {
+        let Batch { entries, text, bytes, .. } = &self.batch;
+        self.finished = Extent { entries: entries.len(), text: text.len(), bytes: bytes.len() };
+        self.batch.heads.push(head);
+        self.ids.push(id);
+    }
+
+    fn discard_unfinished(&mut self) {
+        let Extent { entries, text, bytes } = self.finished;
+        self.batch.entries.truncate(entries);
+        self.batch.text.truncate(text);
+        self.batch.bytes.truncate(bytes);
     }
 
     fn sort_names(&mut self) {
@@ -228,46 +254,6 @@ impl BatchBuilder {
         self.batch.bytes.extend_from_slice(bytes);
         Some(Entry { field: local, tag, low, high })
     }
-}
-
-/// A value in the form in which it will be stored.
-enum Stored<'a> {
-    Text(std::borrow::Cow<'a, str>),
-    I64(i64),
-    F64(f64),
-    Bool(bool),
-    Time(Timestamp),
-    Ip(IpAddr),
-}
-
-/// Brings a value into the kind of its field. Applying it to its own result, by way of JSON,
-/// changes nothing: that is what keeps the two codecs equal.
-fn coerce(kind: Kind, value: Value<'_>) -> Stored<'_> {
-    match (kind, value) {
-        (Kind::Ip, Value::Ip(address)) => Stored::Ip(address.to_canonical()),
-        (Kind::Date, Value::Time(time)) => Stored::Time(time),
-        (Kind::Long | Kind::Date | Kind::Dynamic, Value::I64(number)) => Stored::I64(number),
-        (Kind::Bool | Kind::Dynamic, Value::Bool(truth)) => Stored::Bool(truth),
-        (Kind::Long | Kind::Double | Kind::Dynamic, Value::F64(number)) if number.is_finite() => {
-            Stored::F64(number)
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a field of kind double asked for it")]
-        (Kind::Double, Value::I64(number)) => Stored::F64(number as f64),
-        (_, Value::Str(text)) => coerce_text(kind, text),
-        (_, other) => Stored::Text(other.to_text()),
-    }
-}
-
-fn coerce_text(kind: Kind, text: &str) -> Stored<'_> {
-    let typed = match kind {
-        Kind::Ip => text.parse::<IpAddr>().ok().map(|ip| Stored::Ip(ip.to_canonical())),
-        Kind::Long => text.parse().ok().map(Stored::I64),
-        Kind::Double => text.parse().ok().filter(|n: &f64| n.is_finite()).map(Stored::F64),
-        Kind::Bool => text.parse().ok().map(Stored::Bool),
-        Kind::Date => Timestamp::parse_rfc3339(text).map(Stored::Time),
-        Kind::Keyword | Kind::Text | Kind::Dynamic => None,
-    };
-    typed.unwrap_or(Stored::Text(text.into()))
 }
 
 /// One event being made.
@@ -395,8 +381,7 @@ impl EventBuilder<'_> {
         }
         let entries_end = u32::try_from(self.builder.batch.entries.len()).unwrap_or(u32::MAX);
         let head = Head { time: self.time, ingested: self.ingested, entries_end };
-        self.builder.batch.heads.push(head);
-        self.builder.ids.push(self.id);
+        self.builder.close(head, self.id);
     }
 
     fn entries(&self) -> &[Entry] {
@@ -479,3 +464,6 @@ fn target(related: Related) -> Field {
         Related::Hash => field::RELATED_HASH,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,24 +14,24 @@ impl BatchBuilder {
     /// Adds an event of another batch without changing anything about it, its id included.
     /// `false`, and nothing added, when this batch has no room for its names or text.
     pub fn copy(&mut self, event: EventRef<'_>) -> bool {
-        let start = self.batch.heads.last().map_or(0, |head| head.entries_end as usize);
-        self.batch.entries.truncate(start);
+        self.discard_unfinished();
+        let start = self.finished.entries;
         if self.batch.heads.len() >= limits::BATCH_EVENTS_MAX {
             return false;
         }
         for (_, name, value) in event.fields() {
             let Some(entry) = self.copy_value(start, name, value) else {
-                self.batch.entries.truncate(start);
+                self.discard_unfinished();
                 return false;
             };
             self.batch.entries.push(entry);
         }
         let Ok(entries_end) = u32::try_from(self.batch.entries.len()) else {
-            self.batch.entries.truncate(start);
+            self.discard_unfinished();
             return false;
         };
-        self.batch.heads.push(Head { time: event.time(), ingested: event.ingested(), entries_end });
-        self.ids.push(event.id());
+        let head = Head { time: event.time(), ingested: event.ingested(), entries_end };
+        self.close(head, event.id());
         true
     }
 

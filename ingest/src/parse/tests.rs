@@ -110,6 +110,32 @@ fn a_record_above_the_limit_is_cut_and_tagged() {
 }
 
 #[test]
+fn a_broken_line_among_good_ones_does_not_make_the_batch_too_large_for_the_log() {
+    const GOOD_BYTES: usize = 2 * 1024 * 1024;
+    let sender = Sender { ip: None, port: None, transport: "http", tls_subject: None };
+    let mut builder = BatchBuilder::new();
+    let mut add = |raw: &[u8]| {
+        let at = Timestamp::EPOCH;
+        let received =
+            Received { raw, at, sender: &sender, zone: &TimeZone::UTC, format: Format::Json };
+        let outcome = record(&received, &mut builder);
+        (outcome, builder.bytes())
+    };
+    while add(b"{\"message\":\"good\"}").1 < GOOD_BYTES {}
+    let value = "x".repeat(limits::EVENT_BYTES_MAX - 64);
+    let broken = format!("{{\"message\":\"{value}\",\"host\":{{\"name\":\"h\"}},");
+    for _ in 0..2 {
+        assert_eq!(add(broken.as_bytes()).0, NOT_JSON);
+    }
+    let batch = builder.finish();
+    // Each broken line is kept twice, as the record and as its message; what was read of it
+    // before it broke is not.
+    assert!(batch.encode().len() <= keng_bus::RECORD_BYTES_MAX);
+    assert!(batch.encode().len() < GOOD_BYTES + 4 * limits::EVENT_BYTES_MAX + 64 * 1024);
+    assert_eq!(batch.get(0).unwrap().text("message"), Some("good"));
+}
+
+#[test]
 fn format_names_round_trip() {
     for format in Format::ALL {
         assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
