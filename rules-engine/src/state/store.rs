@@ -137,7 +137,7 @@ impl Correlator {
         group.accounted = group.bytes();
         let after = group.accounted;
         if sooner {
-            state.deadlines.push(Reverse((due, Arc::clone(&key))));
+            state.deadline(due, Arc::clone(&key));
             self.earliest_due = self.earliest_due.min(due);
         }
         if new {
@@ -253,6 +253,16 @@ impl Correlator {
 }
 
 impl RuleState {
+    fn deadline(&mut self, due: i64, key: Key) {
+        self.deadlines.push(Reverse((due, key)));
+        // A source that catches up brings the time of its key forward again and again.
+        if self.deadlines.len() > 2 * self.groups.len() + 64 {
+            let groups = self.groups.iter();
+            self.deadlines =
+                groups.map(|(key, group)| Reverse((group.wake, Arc::clone(key)))).collect();
+        }
+    }
+
     fn newcomer(&mut self, key: Key) {
         self.newcomers.push_back(key);
         self.new += 1;
@@ -296,4 +306,56 @@ pub(super) fn identity(rules: &RuleSet, number: u32) -> Option<u64> {
 /// Correlation rules by their identity.
 pub(super) fn numbers(rules: &RuleSet) -> FastMap<u64, u32> {
     rules.order.iter().filter_map(|number| Some((identity(rules, *number)?, *number))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use keng_event::EventId;
+    use keng_metrics::Registry;
+
+    use super::*;
+    use crate::compile::fields::FieldId;
+    use crate::state::group::{Facts, Sample};
+
+    struct NoFacts;
+
+    impl Facts for NoFacts {
+        fn value(&self, _: FieldId) -> Option<String> {
+            None
+        }
+
+        fn sample(&self) -> Sample {
+            let json = serde_json::value::RawValue::from_string("{}".into()).unwrap().into();
+            Sample { json, cut: false }
+        }
+    }
+
+    #[test]
+    fn a_host_that_catches_up_leaves_no_void_deadlines() {
+        let rules = crate::tests::rules(
+            "title: a\nid: a\nlogsource: {category: test}\ndetection: {s: {a: 1}, condition: s}\n\
+             ---\ntitle: many\nid: many\ncorrelation: {type: event_count, rules: [a], \
+             timespan: 1h, condition: {gte: 1000}}\n",
+        );
+        let number = rules.order.iter().copied().find(|n| correlation(&rules, *n).is_some());
+        let number = number.unwrap();
+        let metrics = Metrics::new(&Registry::new());
+        let mut correlator = Correlator::new(&Config::default());
+        let event = |correlator: &mut Correlator, source: u64, at: i64, received: i64| {
+            correlator.advance(&rules, Timestamp::from_seconds(received));
+            let id = EventId { epoch: 1, partition: 0, offset: at.cast_unsigned() };
+            let (at, received) = (Timestamp::from_seconds(at), Timestamp::from_seconds(received));
+            let last = Last { at, received, id };
+            correlator.is_late(source, last);
+            let occurrence = Occurrence { last, source, facts: &NoFacts };
+            assert!(correlator.count(&rules, number, 0, occurrence, &metrics).is_ok());
+            correlator.rules.get(&number).map_or(0, |state| state.deadlines.len())
+        };
+        event(&mut correlator, 1, 1_000_000, 1_000_000);
+        event(&mut correlator, 2, 900_000, 1_000_000);
+        // Looked at once while far behind, the key is to be looked at sooner with every event.
+        let backlog = (0..10_000).map(|step| 900_000 + step * 10);
+        let most = backlog.map(|at| event(&mut correlator, 2, at, 1_003_700)).max();
+        assert!(most.is_some_and(|most| (60..=2 + 64).contains(&most)), "{most:?}");
+    }
 }
