@@ -8,12 +8,13 @@
 use std::collections::VecDeque;
 
 use crate::compile::correlations::{CompiledCorrelation, CompiledKind};
+use crate::limits;
 use crate::sigma::correlation::to_f64;
 
 use super::entry::{Entry, Told};
 use super::{Reader, Writer};
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Rate {
     /// The first period that had an occurrence.
     first: i64,
@@ -93,13 +94,16 @@ impl Rate {
     pub(super) fn add(
         &mut self,
         entry: Entry,
-        rule: &CompiledCorrelation,
+        watermark: i64,
         lateness: i64,
+        rule: &CompiledCorrelation,
     ) -> Option<Told> {
         let asked = Asked::new(rule, lateness)?;
         let number = entry.time().div_euclid(rule.timespan.max(1));
+        // The period of what may still come from the slowest source.
+        let slowest = watermark.div_euclid(rule.timespan.max(1));
         if self.first == i64::MAX {
-            self.folded_to = number.saturating_sub(asked.open);
+            self.folded_to = number.saturating_sub(asked.open).min(slowest);
         }
         if number < self.folded_to {
             return None;
@@ -121,31 +125,40 @@ impl Rate {
         }
         let newest = self.recent.back().map_or(number, |period| period.number);
         // Of twice the lateness, so that what comes late finds its own average.
-        self.fold(newest.saturating_sub(asked.open.saturating_mul(2)), asked.baseline);
+        let settled = newest.saturating_sub(asked.open).min(slowest).saturating_sub(asked.open);
+        self.fold(settled, asked.baseline);
+        if self.recent.len() > limits::UNSETTLED_MAX
+            && let Some(second) = self.recent.get(1)
+        {
+            self.fold(second.number, asked.baseline);
+        }
         reached.then_some(Told { last: entry.last, count: Some(count) })
     }
 
     /// The average that a period is held against.
     fn average(&self, number: i64, asked: Asked) -> f64 {
-        let mut until = self.clone();
-        until.fold(number.saturating_sub(asked.open), asked.baseline);
-        until.mean.value
+        self.mean_to(number.saturating_sub(asked.open), asked.baseline).value
+    }
+
+    /// The mean of all periods before `to`.
+    fn mean_to(&self, to: i64, baseline: u64) -> Mean {
+        let mut mean = self.mean;
+        let mut from = self.folded_to.max(self.first);
+        for period in self.recent.iter().take_while(|period| period.number < to) {
+            let empty = u64::try_from(period.number.saturating_sub(from)).unwrap_or(0);
+            mean.fold(empty, period.count, baseline);
+            from = period.number.saturating_add(1);
+        }
+        if let Some(empty) = u64::try_from(to.saturating_sub(from)).ok().filter(|n| *n > 0) {
+            mean.fold(empty - 1, 0, baseline);
+        }
+        mean
     }
 
     /// Takes all periods before `to` into the mean.
     fn fold(&mut self, to: i64, baseline: u64) {
-        let mut from = self.folded_to.max(self.first);
-        while let Some(period) = self.recent.front().copied()
-            && period.number < to
-        {
-            self.recent.pop_front();
-            let empty = u64::try_from(period.number.saturating_sub(from)).unwrap_or(0);
-            self.mean.fold(empty, period.count, baseline);
-            from = period.number.saturating_add(1);
-        }
-        if let Some(empty) = u64::try_from(to.saturating_sub(from)).ok().filter(|n| *n > 0) {
-            self.mean.fold(empty - 1, 0, baseline);
-        }
+        self.mean = self.mean_to(to, baseline);
+        self.recent.drain(..self.recent.partition_point(|period| period.number < to));
         self.folded_to = self.folded_to.max(to);
     }
 

@@ -81,7 +81,7 @@ impl Window {
             Self::Tumbling(window) => window.add(entry, watermark, rule, told),
             Self::Silence(window) => window.add(entry, watermark, rule, told),
             Self::Absence(window) => window.add(entry, watermark, rule, told),
-            Self::Rate(window) => told.extend(window.add(entry, rule, lateness)),
+            Self::Rate(window) => told.extend(window.add(entry, watermark, lateness, rule)),
         }
     }
 

@@ -376,6 +376,42 @@ fn a_key_that_does_more_than_usual_is_told_once_a_period() {
     assert_eq!(told.engine.state_bytes(), 0, "forgotten after the baseline");
 }
 
+#[test]
+fn a_rate_waits_for_the_slowest_source() {
+    let mut told = Told::by(
+        "type: rate_change, rules: [a], group-by: [k], timespan: 1m, baseline: 10m, learning: 5m, \
+         condition: {factor: 3, gte: 5}",
+    );
+    // The clock of `slow` is ten minutes behind.
+    for second in (0..1_500).step_by(30) {
+        told.event(second, "a k=x host.name=fast");
+        told.delayed(second - 600, 600, "a k=x host.name=slow");
+    }
+    for second in 900..920 {
+        told.delayed(second, 600, "a k=x host.name=slow");
+    }
+    // Two a minute of each of the two: beyond twelve with the two of `fast` in that minute.
+    assert_eq!(told.times(), [909]);
+}
+
+#[test]
+fn a_wrong_stamp_holds_a_rate_open_within_bounds() {
+    let mut told = Told::by(
+        "type: rate_change, rules: [a], group-by: [k], timespan: 1m, baseline: 10m, learning: 5m, \
+         condition: {factor: 3, gte: 5}",
+    );
+    told.event(1_000_000, "a k=x host.name=good");
+    told.delayed(0, 1_000_000, "a k=x host.name=bad");
+    for minute in 0..3_000 {
+        told.event(1_000_000 + minute * 60, "a k=x host.name=good");
+    }
+    assert!(told.engine.state_bytes() < 64 * 1_024, "{}", told.engine.state_bytes());
+    for second in 0..10 {
+        told.event(1_180_000 + second, "a k=x host.name=good");
+    }
+    assert_eq!(told.times(), [1_180_004]);
+}
+
 /// Correlations and why they are refused.
 const REFUSED: &[(&str, &str)] = &[
     (
