@@ -8,7 +8,9 @@ use std::time::SystemTime;
 use keng_event::{BatchBuilder, EventId, Timestamp, field};
 use keng_indexer::{Config, Index, Position};
 
-use crate::support::keng_with;
+use serde_json::json;
+
+use crate::support::{Node, keng, keng_with};
 
 const NOON: Timestamp = Timestamp::from_seconds(1_795_348_800);
 
@@ -69,6 +71,35 @@ fn the_index_is_read_without_a_node_and_beside_one() {
     let (code, count, said) = search(data.path(), &["source.port>6", "--offline", "--count"]);
     assert_eq!((code, count.as_str()), (Some(0), "3\n"), "{said}");
     assert_eq!(files(data.path()), before, "a search wrote something");
+}
+
+/// How many events a query finds for somebody in a time zone.
+fn count_in(zone: &str, arguments: &[&str]) -> String {
+    let output = keng()
+        .env("TZ", zone)
+        .args([&["search", "--count"], arguments].concat())
+        .output()
+        .expect("keng runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_without_a_zone_is_one_of_this_machine() {
+    let data = tempfile::tempdir().expect("a directory");
+    let _index = index(data.path());
+    let evening = "@timestamp:2026-11-22T19";
+    let offline = [evening, "--offline", "--data", data.path().to_str().expect("a path")];
+    assert_eq!(count_in("Asia/Ho_Chi_Minh", &offline), "10");
+    assert_eq!(count_in("UTC", &offline), "0");
+
+    let node = Node::start("").await;
+    let noon = json!([{"@timestamp": "2026-11-22T12:00:00Z", "message": "xin chào"}]);
+    node.post("/api/v1/events", &noon).await;
+    node.wait_for_count("chao", 1).await;
+    let data = node.dir().join("data");
+    let online = [evening, "--data", data.to_str().expect("a path")];
+    assert_eq!(count_in("Asia/Ho_Chi_Minh", &online), "1");
+    assert_eq!(count_in("UTC", &online), "0");
 }
 
 #[test]
