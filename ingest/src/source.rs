@@ -20,9 +20,14 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::IngestMetrics;
 pub(crate) use settings::{Settings, SourceSettings};
 
-/// Most sources that are told apart. A row takes some 300 bytes; an organisation with more
-/// senders has relays before us, and whoever forges names must not fill our memory.
+/// Most sources that are told apart. A row takes some 300 bytes, with the longest names a KiB
+/// more; an organisation with more senders has relays before us, and whoever forges names must
+/// not fill our memory.
 pub const SOURCES_MAX: usize = 10_000;
+
+/// Longest name that a row keeps, in bytes; what senders claim beyond it is cut. Domain
+/// names are no longer.
+const NAME_BYTES_MAX: usize = 255;
 
 /// Sender and host of the row that takes what exceeds [`SOURCES_MAX`].
 const OTHER: &str = "_other";
@@ -333,7 +338,7 @@ impl Inner {
         let Some(last) = run.last else { return };
         let (ip, subject, host) = fields.source(last);
         let sender = match (subject, ip) {
-            (Some(Value::Str(subject)), _) => SenderId::Subject(subject.into()),
+            (Some(Value::Str(subject)), _) => SenderId::Subject(cut(subject).into()),
             (_, Some(Value::Ip(ip))) => SenderId::Ip(ip),
             _ => SenderId::Unknown,
         };
@@ -367,6 +372,7 @@ impl Table {
         now: Timestamp,
         events: u64,
     ) -> &mut Row {
+        let host = cut(host);
         let known = self.by_sender.get(&sender).is_some_and(|hosts| hosts.contains_key(host));
         let (sender, host) = if known || self.rows < inner.rows_max {
             (sender, host)
@@ -439,7 +445,12 @@ impl Row {
     }
 }
 
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default()
+}
+
 fn replace(slot: &mut Box<str>, text: &str) {
+    let text = cut(text);
     if **slot != *text {
         *slot = text.into();
     }

@@ -1,8 +1,8 @@
 //! Who was seen when, on disk: one small file, written beside and renamed.
 //!
 //! Without it a source that falls silent while the node is down, and stays silent, would never be
-//! missed. Counts and rates are not kept. A file that cannot be read is said and begun anew: the
-//! table fills again from what arrives.
+//! missed. Counts and rates are not kept. A file that cannot be read is said, moved aside and
+//! begun anew: the table fills again from what arrives.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORGOTTEN_AFTER, Row, SenderId, Sources};
 
-/// Largest file that is read: more than [`super::SOURCES_MAX`] rows with the longest names that
-/// sources have.
-const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Largest file that is read: more than [`super::SOURCES_MAX`] rows of four names of
+/// [`super::NAME_BYTES_MAX`] take, with each byte escaped as six.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
@@ -41,10 +41,18 @@ impl Sources {
         match read(path) {
             Ok(Some(stored)) => self.take_over(stored),
             Ok(None) => {}
-            Err(error) => tracing::warn!(
-                path = %path.display(),
-                "who was seen before cannot be read: {error}; sources that stay away are not missed"
-            ),
+            Err(error) => {
+                let aside = path.with_extension("damaged");
+                let moved = match fs::rename(path, &aside) {
+                    Ok(()) => format!("it is kept as {}", aside.display()),
+                    Err(error) => format!("it cannot be moved aside: {error}"),
+                };
+                tracing::warn!(
+                    path = %path.display(),
+                    "who was seen before cannot be read: {error}; {moved}; sources that stay away \
+                     are not missed"
+                );
+            }
         }
     }
 

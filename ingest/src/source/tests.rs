@@ -164,6 +164,45 @@ fn what_is_stored_is_bounded_and_a_source_is_forgotten_in_the_end() {
     again.sources.refresh();
     assert_eq!(seen(&again.sources), 0);
     // Damage is no reason not to start.
-    std::fs::write(file.as_ref().unwrap(), b"{\"version\":1,\"sources\":[{").unwrap();
-    assert_eq!(seen(&stored_in(2, file).sources), 0);
+    let (damaged, path) = (b"{\"version\":1,\"sources\":[{", file.clone().unwrap());
+    std::fs::write(&path, damaged).unwrap();
+    let again = stored_in(2, file);
+    assert_eq!(seen(&again.sources), 0);
+    again.sources.save().unwrap();
+    assert_eq!(std::fs::read(path.with_extension("damaged")).unwrap(), damaged);
+}
+
+#[test]
+fn the_longest_names_are_cut_and_what_is_stored_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = Some(dir.path().join("sources.json"));
+    let Bench { sources, clock, .. } = stored_in(SOURCES_MAX, file.clone());
+    let long = "\u{1}".repeat(1024 * 1024);
+    for number in 0..SOURCES_MAX {
+        let mut builder = BatchBuilder::new();
+        let mut event = builder.event(clock.now(), clock.now());
+        // Of control characters each takes six bytes in the file.
+        let name = format!("{number:05}{}", long.get(..300).unwrap());
+        event.put(field::HOST_NAME, name.as_str()).put(field::KENG_SENDER_TLS_SUBJECT, &*name);
+        event.put(field::EVENT_DATASET, &*name).put(field::KENG_SENDER_TRANSPORT, &*name);
+        event.finish();
+        sources.observe(&builder.finish(), &[]);
+    }
+    sources.save().unwrap();
+    let sizes = |status: &SourceStatus| {
+        [&status.sender, &status.host, &status.dataset, &status.transport].map(String::len)
+    };
+    let seen = |sources: &Sources| {
+        let list = sources.list();
+        let seen = list.iter().filter(|source| source.last_seen.is_some());
+        seen.map(sizes).filter(|sizes| *sizes == [NAME_BYTES_MAX; 4]).count()
+    };
+    assert_eq!(seen(&sources), SOURCES_MAX);
+    assert_eq!(seen(&stored_in(SOURCES_MAX, file).sources), SOURCES_MAX);
+
+    let Bench { sources, clock, .. } = bench(100);
+    let host = format!("{}\u{1ec7}", "h".repeat(NAME_BYTES_MAX - 1));
+    sources.observe(&batch(&clock, &[([203, 0, 113, 1], &host), ([203, 0, 113, 1], &long)]), &[]);
+    let hosts: Vec<_> = sources.list().iter().map(|source| source.host.len()).take(2).collect();
+    assert_eq!(hosts, [NAME_BYTES_MAX, NAME_BYTES_MAX - 1]);
 }
