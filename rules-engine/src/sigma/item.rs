@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::modifier::Modifiers;
+use super::placeholder::Template;
 use super::test::{Atom, Comparison, Number, Pattern, Place, RegexFlags, Subject, Test, TimePart};
-use super::yaml::Node;
 use super::{Expr, Fault};
 use crate::{LogSourceFilter, limits};
 
@@ -53,8 +53,8 @@ pub(crate) struct Item {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
-    /// As written, because a placeholder has no values yet.
-    Waiting(Vec<Node>),
+    /// Without the modifiers applied, because a placeholder has no values yet.
+    Waiting(Vec<Template>),
     Values(Vec<Value>),
 }
 
@@ -129,7 +129,7 @@ impl Item {
     fn lower(&self) -> Result<Expr<Atom>, Fault> {
         let values = match &self.content {
             Content::Values(values) => values,
-            Content::Waiting(nodes) => return Err(self.waiting(nodes)),
+            Content::Waiting(templates) => return Err(self.waiting(templates)),
         };
         let mut tests = Tests { item: self, parts: Vec::new(), patterns: Vec::new() };
         let mut networks = Vec::new();
@@ -146,8 +146,8 @@ impl Item {
         Ok(if self.modifiers.neq { Expr::Not(Box::new(expr)) } else { expr })
     }
 
-    fn waiting(&self, nodes: &[Node]) -> Fault {
-        let name = nodes.iter().find_map(Node::placeholder).unwrap_or_default();
+    fn waiting(&self, templates: &[Template]) -> Fault {
+        let name = templates.iter().find_map(Template::placeholder).unwrap_or_default();
         let message = format!("the placeholder %{name}% has no values");
         Fault::new(self.line, message).hint(format!(
             "write them, one a line, into `{name}.txt` in the folder of lists (`[rules] lists` or \

@@ -14,6 +14,7 @@ pub(crate) mod keng;
 pub(crate) mod lint;
 pub(crate) mod modifier;
 pub(crate) mod pipeline;
+pub(crate) mod placeholder;
 pub(crate) mod rule;
 pub(crate) mod test;
 pub(crate) mod yaml;

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::Fault;
 use super::encode::{self, Base64, Utf16};
 use super::item::{Content, Item, Value};
+use super::placeholder::Template;
 use super::test::{Comparison, Number, Pattern, Place, RegexFlags, TimePart};
 use super::yaml::{Node, Yaml};
 use crate::limits;
@@ -48,11 +49,13 @@ pub(crate) fn item(key: &str, line: u64, value: &Node) -> Result<Item, Fault> {
         return Err(Fault::new(value.line, "null is no keyword")
             .hint("take it out, or write the field that must have no value"));
     }
-    let waiting = modifiers.expand && values.iter().any(|node| node.placeholder().is_some());
-    let content = if waiting {
-        Content::Waiting(values.to_vec())
-    } else {
-        Content::Values(modifiers.apply(values)?)
+    let templates =
+        modifiers.expand.then(|| values.iter().map(Template::parse).collect::<Vec<_>>());
+    let waiting =
+        |templates: &Vec<Template>| templates.iter().any(|value| value.placeholder().is_some());
+    let content = match templates.filter(waiting) {
+        Some(templates) => Content::Waiting(templates),
+        None => Content::Values(modifiers.apply(values)?),
     };
     Ok(Item { line, field, modifiers, content, steps: Vec::new() })
 }
@@ -160,6 +163,12 @@ impl Modifiers {
     /// Whether the values are regular expressions.
     pub(crate) fn is_regex(&self) -> bool {
         self.regex.is_some()
+    }
+
+    /// Whether `expand` is all that is done to a value.
+    pub(super) fn only_expand(&self) -> bool {
+        let Self { neq, all, .. } = *self;
+        *self == Self { expand: true, neq, all, ..Self::default() }
     }
 
     /// What the values mean.
@@ -287,121 +296,6 @@ pub(super) fn irregular(error: &regex::Error, line: u64) -> Fault {
     let reason = reason.strip_prefix("error: ").unwrap_or(reason);
     Fault::new(line, format!("not a regular expression we can run: {reason}"))
         .hint("look-around and back-references are outside Sigma's regular expressions")
-}
-
-impl Item {
-    /// Looks a placeholder up instead of writing its values out, where it is the whole value, no
-    /// modifier changes it, and a list has its name.
-    pub(crate) fn name_lists(&mut self, known: impl Fn(&str) -> bool) {
-        let Content::Waiting(nodes) = &self.content else { return };
-        let Modifiers { neq, all, .. } = self.modifiers;
-        if self.modifiers != (Modifiers { expand: true, neq, all, ..Modifiers::default() }) {
-            return;
-        }
-        let whole = |node: &Node| match &node.value {
-            Yaml::Text(text) => node
-                .placeholder()
-                .filter(|name| name.len() + 2 == text.len() && known(name))
-                .map(|name| Value::InList(name.to_owned())),
-            _ => None,
-        };
-        if let Some(lists) = nodes.iter().map(whole).collect::<Option<Vec<_>>>() {
-            self.content = Content::Values(lists);
-        }
-    }
-
-    /// Gives its placeholders values; those of which `values` knows nothing stay.
-    ///
-    /// # Errors
-    /// When a value is none that the modifiers can take, or there are too many.
-    pub(crate) fn expand(
-        &mut self,
-        values: &mut dyn FnMut(&str) -> Option<Vec<String>>,
-    ) -> Result<bool, Fault> {
-        let Content::Waiting(nodes) = &self.content else { return Ok(false) };
-        let (mut expanded, mut changed) = (Vec::new(), false);
-        for node in nodes {
-            let Yaml::Text(text) = &node.value else {
-                expanded.push(node.clone());
-                continue;
-            };
-            for text in substitute(text, values, node.line, &mut changed)? {
-                expanded.push(Node { line: node.line, value: Yaml::Text(text) });
-            }
-            if expanded.len() > limits::ATOMS_PER_RULE_MAX {
-                return Err(too_many(node.line));
-            }
-        }
-        if changed {
-            let waiting = expanded.iter().any(|node| node.placeholder().is_some());
-            self.content = if waiting {
-                Content::Waiting(expanded)
-            } else if expanded.is_empty() {
-                // An empty list has nothing that a value could be; it is no question for null.
-                Content::Values(vec![Value::Text(Vec::new())])
-            } else {
-                Content::Values(self.modifiers.apply(&expanded)?)
-            };
-        }
-        Ok(changed)
-    }
-}
-
-fn too_many(line: u64) -> Fault {
-    let hint = format!(
-        "at most {} values can be written into a rule; a whole value is better looked up with \
-         `in_list`",
-        limits::ATOMS_PER_RULE_MAX
-    );
-    Fault::new(line, "the placeholders stand for too many values").hint(hint)
-}
-
-/// The text once for every combination of the values of its placeholders.
-fn substitute(
-    text: &str,
-    values: &mut dyn FnMut(&str) -> Option<Vec<String>>,
-    line: u64,
-    changed: &mut bool,
-) -> Result<Vec<String>, Fault> {
-    let (mut texts, mut rest) = (vec![String::new()], text);
-    while let Some((before, name, after)) = next_placeholder(rest) {
-        let known = values(name);
-        *changed |= known.is_some();
-        let known = known.unwrap_or_else(|| vec![format!("%{name}%")]);
-        if texts.len().saturating_mul(known.len()) > limits::ATOMS_PER_RULE_MAX {
-            return Err(too_many(line));
-        }
-        texts = texts
-            .iter()
-            .flat_map(|text| known.iter().map(move |value| format!("{text}{before}{value}")))
-            .collect();
-        rest = after;
-    }
-    texts.iter_mut().for_each(|text| text.push_str(rest));
-    Ok(texts)
-}
-
-/// What is before the first `%name%`, the name, and what is behind it.
-fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
-    let (mut before, mut rest) = text.split_once('%')?;
-    loop {
-        let (name, after) = rest.split_once('%')?;
-        if !name.is_empty() && !name.contains('\\') {
-            return Some((before, name, after));
-        }
-        before = text.get(..text.len() - after.len() - 1)?;
-        rest = after;
-    }
-}
-
-impl Node {
-    /// The name in the first `%name%` of a text.
-    pub(crate) fn placeholder(&self) -> Option<&str> {
-        match &self.value {
-            Yaml::Text(text) => next_placeholder(text).map(|(_, name, _)| name),
-            _ => None,
-        }
-    }
 }
 
 /// A network; an address stands for itself.

@@ -35,6 +35,7 @@ fn values_are_looked_up_by_the_type_of_the_list() {
     write(folder.path(), "hashes.txt", "D41D8CD98F00B204E9800998ECF8427E\n");
     write(folder.path(), "users.txt", "# type: values\nAdministrator\nadm_*\nroot.local\n");
     write(folder.path(), "empty.txt", "# nobody\n");
+    write(folder.path(), "paths.txt", "# type: values\n%APPDATA%\\evil.exe\n%users%\n");
     for (detection, event, wanted) in [
         ("{a|in_list: nets}", r#"{"a":"10.1.2.3"}"#, true),
         ("{a|in_list: nets}", r#"{"a":"::ffff:10.1.2.3"}"#, true),
@@ -63,6 +64,12 @@ fn values_are_looked_up_by_the_type_of_the_list() {
         ("{a|re|expand: '^%users%$'}", r#"{"a":"root.local"}"#, true),
         ("{a|contains|expand: '%empty%'}", r#"{"a":"x"}"#, false),
         ("{a|expand: '%empty%'}", r#"{"b":"x"}"#, false),
+        // What is put in is text, though it looks like a placeholder.
+        ("{a|endswith|expand: '%paths%'}", r#"{"a":"x %appdata%\\evil.exe"}"#, true),
+        ("{a|endswith|expand: '%paths%'}", r#"{"a":"%users%"}"#, true),
+        ("{a|endswith|expand: '%paths%'}", r#"{"a":"administrator"}"#, false),
+        ("{a|endswith|expand: ['%paths%', x]}", r#"{"a":"%appdata%\\evil.exe"}"#, true),
+        ("{a|re|expand: '^%paths%$'}", r#"{"a":"%APPDATA%\\evil.exe"}"#, true),
     ] {
         let loaded = load(folder.path(), &format!("  s: {detection}\n  condition: s"));
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);

@@ -361,6 +361,43 @@ fn variables_priorities_and_what_only_changes_queries() {
 }
 
 #[test]
+fn values_of_variables_are_not_searched_for_placeholders() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, pipeline) = (folder.path().join("rule.yml"), folder.path().join("vars.yml"));
+    let lists = folder.path().join("lists");
+    std::fs::create_dir_all(&lists).unwrap();
+    std::fs::write(lists.join("dir.txt"), "Temp\n").unwrap();
+    std::fs::write(lists.join("APPDATA.txt"), "wrong\n").unwrap();
+    let vars = "vars: {path: ['%APPDATA%/evil.exe', '%dir%']}\ntransformations:\n";
+    let fill = "- {type: value_placeholders}\n";
+    // Steps behind it and the lists get to see what is still a placeholder, and no more.
+    for (value, steps, event, wanted) in [
+        ("'%path%'", 1, "%appdata%/evil.exe", true),
+        ("'%path%'", 2, "%dir%", true),
+        ("'%path%'", 1, "Temp", false),
+        ("'%dir%: %path%'", 2, "temp: %APPDATA%/evil.exe", true),
+        ("'%dir%: %path%'", 2, "temp: temp", false),
+        ("['%path%', '%dir%']", 2, "%APPDATA%/evil.exe", true),
+        ("['%path%', '%dir%']", 2, "temp", true),
+        ("['%path%', '%dir%']", 2, "wrong/evil.exe", false),
+    ] {
+        std::fs::write(&pipeline, format!("{vars}{}", fill.repeat(steps))).unwrap();
+        let detection = format!("  s: {{a|expand: {value}}}\n  condition: s");
+        std::fs::write(&file, rule(&detection)).unwrap();
+        let config = Config {
+            paths: vec![file.clone()],
+            pipelines: vec![pipeline.clone()],
+            lists: Some(lists.clone()),
+            ..Config::default()
+        };
+        let loaded = config.load(&[]);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        let found = matches(&Arc::new(loaded.rules), &format!(r#"{{"a":"{event}"}}"#));
+        assert_eq!(found, wanted, "{value} on {event}");
+    }
+}
+
+#[test]
 fn a_change_of_meaning_changes_the_fingerprint() {
     let folder = tempfile::tempdir().unwrap();
     let rules = rule("  s: {a: 1}\n  condition: s");

@@ -2,7 +2,7 @@
 
 use super::super::Fault;
 use super::super::item::{Content, Item, Tree, Value};
-use super::super::yaml::{Node, Yaml};
+use super::super::yaml::Node;
 use super::need;
 use super::step::mapping;
 
@@ -53,7 +53,8 @@ pub(super) fn spread(item: &Item, names: &[String]) -> Tree {
         Content::Values(values) => {
             values.iter().all(|value| matches!(value, Value::Null | Value::Exists(false)))
         }
-        Content::Waiting(nodes) => nodes.iter().all(|node| node.value == Yaml::Null),
+        // A placeholder stands for texts.
+        Content::Waiting(_) => false,
     };
     if negative != item.modifiers.neq { Tree::All(parts) } else { Tree::Any(parts) }
 }
