@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::journal;
-use super::open::{self, Unusable};
+use super::open::{self, ANOTHER_VERSION, Unusable};
 
 /// What the file `version` of a log holds.
 const VERSION: &[u8] = b"FJL\x03";
@@ -67,11 +67,11 @@ impl std::fmt::Display for Fault {
 }
 
 /// Finds what fjall would delete, cut off, or stumble over. Nothing for a log that is new.
-pub(super) fn examine(path: &Path) -> std::io::Result<Vec<Fault>> {
+pub(super) fn examine(path: &Path) -> Result<Vec<Fault>, Unusable> {
     let mut faults = Vec::new();
+    let version = version(path)?;
     let keyspaces = keyspaces(path, &mut faults)?;
     let journals = journals(path, &mut faults)?;
-    let version = std::fs::read(path.join("version")).unwrap_or_default();
     if keyspaces.is_empty() && version.is_empty() {
         return Ok(faults);
     }
@@ -144,6 +144,21 @@ pub(super) fn diagnose(path: &Path, error: &fjall::Error) -> Result<Vec<Fault>, 
         });
     }
     Ok(faults)
+}
+
+/// What the file `version` holds; nothing if it is missing. One of another version is not damaged,
+/// and must not be made to look like ours.
+fn version(path: &Path) -> Result<Vec<u8>, Unusable> {
+    let version = match std::fs::read(path.join("version")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        version => version?,
+    };
+    match *version {
+        [b'F', b'J', b'L', number] if !VERSION.ends_with(&[number]) => {
+            Err(Unusable::Foreign(ANOTHER_VERSION))
+        }
+        _ => Ok(version),
+    }
 }
 
 fn keyspace(path: &Path, id: u64) -> PathBuf {

@@ -26,6 +26,9 @@ use crate::{BusMetrics, Epoch, Error, Group, Now, Topic};
 /// Version of the layout, kept in the log.
 const FORMAT: u32 = 1;
 
+/// Why a log of another layout, ours or fjall's, is not opened.
+pub(super) const ANOTHER_VERSION: &str = "another version of this program wrote it";
+
 /// Threads that write segments out and keep their tables in order. Of several, fjall's first one puts
 /// a compaction back into the queue again and again for as long as the others are busy: it took a
 /// whole core of two while events poured in.
@@ -245,7 +248,7 @@ fn identity(
 fn stored_identity(meta: &Keyspace) -> Result<Option<(Epoch, u32)>, Unusable> {
     let Some(format) = meta.get("format")? else { return Ok(None) };
     if *format != FORMAT.to_be_bytes() {
-        return Err(Unusable::Foreign("another version of this program wrote it"));
+        return Err(Unusable::Foreign(ANOTHER_VERSION));
     }
     let number =
         |bytes: Option<fjall::UserValue>| Some(u64::from_be_bytes((*bytes?).try_into().ok()?));

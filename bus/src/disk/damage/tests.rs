@@ -287,3 +287,22 @@ async fn what_the_system_fails_at_is_not_taken_for_damage() {
     std::fs::rename(&aside, &table).unwrap();
     drop(open(dir.path()).unwrap());
 }
+
+#[tokio::test]
+async fn what_another_version_wrote_is_not_taken_for_damage() {
+    let dir = sample().await;
+    let version = dir.path().join("events/version");
+    for number in [1, 2, 4, 255] {
+        std::fs::write(&version, [b'F', b'J', b'L', number]).unwrap();
+        let before = snapshot(&dir.path().join("events"));
+        let source = |error: Error| match error {
+            Error::Storage { source, .. } => source.to_string(),
+            error => panic!("{number}: {error}"),
+        };
+        assert_eq!(source(open(dir.path()).unwrap_err()), ANOTHER_VERSION);
+        assert_eq!(source(check(dir.path()).unwrap_err()), ANOTHER_VERSION);
+        assert_eq!(snapshot(&dir.path().join("events")), before, "looking changes nothing");
+    }
+    std::fs::write(&version, "FJL").unwrap();
+    assert!(matches!(open(dir.path()).unwrap_err(), Error::Broken { .. }));
+}
