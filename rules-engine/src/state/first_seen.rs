@@ -30,14 +30,18 @@ impl FirstSeen {
         rule: &CompiledCorrelation,
         (group, values): (&[String], &[String]),
         occurrence: Occurrence<'_>,
-        lateness: i64,
+        (late, lateness): (bool, i64),
     ) -> Option<Fired> {
         let CompiledKind::FirstSeen { fields, learning } = &rule.kind else { return None };
         let last = occurrence.last;
         let time = seconds(last.at.as_nanos());
         let history = seconds(rule.timespan);
         let oldest = time.saturating_sub(history);
-        let since = *self.since.insert(self.since.map_or(time, |since| since.min(time)));
+        // One wrong stamp must not end the learning: nothing begins with what came late, nor
+        // with what would be forgotten by now.
+        let begins = |known: u32| !late && (known.saturating_sub(history)..known).contains(&time);
+        let since = self.since.filter(|since| !begins(*since)).unwrap_or(time);
+        self.since = Some(since);
         let known = |seen: Option<(u32, u32)>| seen.filter(|(_, last)| *last >= oldest);
         let begun = if values.is_empty() {
             since
@@ -45,9 +49,13 @@ impl FirstSeen {
             // With a value too many, so that a group is no combination.
             let group = hash(&[group, &[String::new()]].concat());
             match known(self.seen.note(group, time)) {
-                Some((first, _)) => first.min(time),
+                Some((first, last)) if begins(first) => {
+                    self.seen.begin(group, time, last);
+                    time
+                }
+                Some((first, _)) => first,
                 None => {
-                    self.seen.begin_anew(group, time);
+                    self.seen.begin(group, time, time);
                     time
                 }
             }

@@ -18,31 +18,32 @@ pub(super) struct Seen {
 const RECENT_MIN: usize = 64;
 
 impl Seen {
-    /// Notes that something was seen; gives when it was first and last before that.
+    /// Notes that something was seen; gives when it was first and last before that. When it was
+    /// first stays as it is.
     pub(super) fn note(&mut self, hash: u64, time: u32) -> Option<(u32, u32)> {
         if let Ok(place) = self.sorted.binary_search_by_key(&hash, |entry| entry.0) {
             let (_, first, last) = self.sorted.get_mut(place)?;
             let before = (*first, *last);
-            (*first, *last) = (before.0.min(time), before.1.max(time));
+            *last = before.1.max(time);
             return Some(before);
         }
         let mut before = None;
         let seen = self.recent.entry(hash).and_modify(|seen| before = Some(*seen));
-        let (first, last) = seen.or_insert((time, time));
-        (*first, *last) = (time.min(*first), time.max(*last));
+        let (_, last) = seen.or_insert((time, time));
+        *last = time.max(*last);
         before
     }
 
-    /// Makes something begin anew that was forgotten but is still here.
-    pub(super) fn begin_anew(&mut self, hash: u64, time: u32) {
+    /// Sets when something that is here was first and last seen.
+    pub(super) fn begin(&mut self, hash: u64, first: u32, last: u32) {
         match self.sorted.binary_search_by_key(&hash, |entry| entry.0) {
             Ok(place) => {
                 if let Some(entry) = self.sorted.get_mut(place) {
-                    (entry.1, entry.2) = (time, time);
+                    (entry.1, entry.2) = (first, last);
                 }
             }
             Err(_) => {
-                self.recent.insert(hash, (time, time));
+                self.recent.insert(hash, (first, last));
             }
         }
     }

@@ -48,6 +48,12 @@ impl Sources {
         }
     }
 
+    /// Whether an event that was noted was late.
+    pub(super) fn was_late(&self, source: u64, event: Last, lateness: i64) -> bool {
+        let newest = self.newest.get(&source);
+        newest.is_some_and(|newest| event.at.as_nanos() < newest.at.saturating_sub(lateness))
+    }
+
     /// How far the slowest of these clocks is behind the time of receipt, if any is known.
     pub(super) fn lag(&self, sources: &[u64]) -> Option<i64> {
         let known = sources.iter().filter_map(|source| self.newest.get(source));

@@ -157,9 +157,12 @@ impl Correlator {
         fields: &[String],
         occurrence: Occurrence<'_>,
     ) -> Option<Fired> {
+        let lateness = self.lateness;
+        let late = self.sources.was_late(occurrence.source, occurrence.last, lateness);
         let state = self.rules.entry(number).or_default();
         let before = state.first_seen.bytes();
-        let fired = state.first_seen.note(number, rule, (group, fields), occurrence, self.lateness);
+        let found = (group, fields);
+        let fired = state.first_seen.note(number, rule, found, occurrence, (late, lateness));
         let after = state.first_seen.bytes();
         state.bytes = state.bytes + after - before;
         self.bytes = self.bytes + after - before;

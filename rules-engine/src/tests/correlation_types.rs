@@ -326,6 +326,26 @@ fn new_groups_are_told_after_the_rule_has_learned() {
 }
 
 #[test]
+fn one_old_stamp_does_not_end_the_learning() {
+    let start = 1_000_000_000;
+    for host in ["one", "another"] {
+        let rule = "type: first_seen, rules: [a], group-by: [k], timespan: 1d, learning: 1h";
+        let mut told = Told::by(rule);
+        told.event(start, "a k=x host.name=one");
+        told.delayed(10, start, &format!("a k=x host.name={host}"));
+        told.event(start + 60, "a k=y host.name=one").event(start + 3_600, "a k=z host.name=one");
+        assert_eq!(told.groups(), ["z"], "{host}");
+
+        let mut told = Told::by(&format!("{rule}, condition: {{field: v}}"));
+        told.event(start, "a k=x v=1 host.name=one");
+        told.delayed(10, start, &format!("a k=x v=1 host.name={host}"));
+        told.event(start + 60, "a k=x v=2 host.name=one");
+        told.event(start + 3_600, "a k=x v=3 host.name=one");
+        assert_eq!(told.groups(), ["x 3"], "{host}");
+    }
+}
+
+#[test]
 fn what_was_seen_is_bounded_and_survives() {
     let text = with("type: first_seen, rules: [a], group-by: [k], timespan: 90d, learning: 1s");
     let config = Config { state_per_rule_max: ByteSize::new(64 * 1024), ..Config::default() };
