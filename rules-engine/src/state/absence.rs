@@ -34,6 +34,27 @@ impl Absence {
         self.used = end;
         self.matches.retain(|entry| entry.time() > end);
     }
+
+    /// Drops the match that lies closest between two others of its rule. The first two and the
+    /// last of each rule stay: they say what began, in which order, and what has come since.
+    fn thin_out(&mut self) {
+        // By place: how many so far, when the last but one was, when and where the last was.
+        let mut places = [(0_usize, 0, (0, 0)); 64];
+        // How far apart the neighbours of a match are, and where it stands.
+        let mut closest: Option<(i64, usize)> = None;
+        for (at, entry) in self.matches.iter().enumerate() {
+            let Some((count, earlier, last)) = places.get_mut(entry.place() & 63) else { continue };
+            if *count > 2 {
+                let gap = (entry.time().saturating_sub(*earlier), last.1);
+                closest = Some(closest.map_or(gap, |known| known.min(gap)));
+            }
+            *count += 1;
+            (*earlier, *last) = (last.0, (entry.time(), at));
+        }
+        if let Some((_, at)) = closest {
+            self.matches.remove(at);
+        }
+    }
 }
 
 fn is_wanted(entry: &Entry, clause: Clause) -> bool {
@@ -78,7 +99,7 @@ impl Ordered for Absence {
             let place = self.matches.partition_point(|known| known <= entry);
             self.matches.insert(place, *entry);
             if self.matches.len() > limits::UNSETTLED_MAX {
-                self.matches.pop_front();
+                self.thin_out();
             }
         }
     }

@@ -609,3 +609,30 @@ fn the_gauges_show_the_state() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 }
+
+#[test]
+fn a_busy_window_with_not_is_decided_all_the_same() {
+    for order in ["temporal", "temporal_ordered"] {
+        let text = format!(
+            "{FAILURE}---\n{SUCCESS}---\ntitle: Correlated\nid: corr\ncorrelation:\n  \
+             type: {order}\n  timespan: 1h\n  rules: [fail, success]\n  \
+             condition: fail and not success\n"
+        );
+        let failures: Vec<_> = (0..2_000).map(|at| (at, "192.0.2.1", "a", "failure")).collect();
+        let found = |success: i64| {
+            let mut engine = engine(&rules(&text));
+            let mut events = failures.clone();
+            events.push((success, "192.0.2.1", "a", "success"));
+            events.sort_by_key(|event| event.0);
+            let mut findings = feed(&mut engine, &events);
+            assert!(engine.state_bytes() < 256 * 1_024, "{}", engine.state_bytes());
+            findings.extend(engine.advance(Timestamp::from_seconds(10_000)));
+            let own = findings.iter().filter(|finding| finding.rule.id == "corr");
+            own.map(|finding| finding.at.as_seconds()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(3_601), [3_600], "{order}");
+        assert_eq!(found(3_599), [0; 0], "{order}: it follows every failure");
+        let [told] = found(1)[..] else { panic!("{order}: one window after the success") };
+        assert!((3_602..=3_606).contains(&told), "{order}: {told}");
+    }
+}
