@@ -134,7 +134,7 @@ impl Parts {
                 names::push(name, previous.is_none(), joined);
                 previous = Some(field);
             }
-            if Some(field) != text && !classes.unlisted.contains(&field) {
+            if Some(field) != text && classes.unlisted.binary_search(&field).is_err() {
                 let start = self.terms.len();
                 terms::push_prefix(name, &mut self.terms);
                 terms::push_value(value, &mut self.terms);
