@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::journal;
 use super::open::{self, ANOTHER_VERSION, Unusable};
@@ -23,9 +24,9 @@ use super::open::{self, ANOTHER_VERSION, Unusable};
 /// What the file `version` of a log holds.
 const VERSION: &[u8] = b"FJL\x03";
 
-/// Ending of the names of what was moved aside: a log that finds more of it than before leaves
+/// Ending of the names of what was moved aside: a log that finds something new among it leaves
 /// offsets out, so that none that was lost is given to another event.
-pub(super) const ASIDE: &str = "damaged";
+const ASIDE: &str = "damaged";
 
 /// Damaged stretches of one journal that are taken out one by one; with more the rest is cut.
 const STRETCHES_MAX: usize = 8;
@@ -169,6 +170,31 @@ fn journal_path(path: &Path, number: u64) -> PathBuf {
     path.join(format!("{number}.jnl"))
 }
 
+/// A name of its own for `path` when it is moved aside: what was there before stays.
+fn aside(path: &Path) -> PathBuf {
+    let numbered = |number: u64| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}.{ASIDE}"));
+        PathBuf::from(name)
+    };
+    let free = (1..).map(numbered).find(|path| path.symlink_metadata().is_err());
+    free.unwrap_or_else(|| numbered(0))
+}
+
+/// What was moved aside, each by its name and when it was changed last: a name that was
+/// removed may be given again.
+pub(super) fn moved_aside(path: &Path) -> std::io::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for (name, _) in names(path)? {
+        if Path::new(&name).extension().is_some_and(|extension| extension == ASIDE) {
+            let changed = path.join(&name).symlink_metadata()?.modified()?;
+            let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            found.insert(format!("{name} {changed}"));
+        }
+    }
+    Ok(found)
+}
+
 fn names(path: &Path) -> std::io::Result<Vec<(String, bool)>> {
     let entries = match path.read_dir() {
         Ok(entries) => entries,
@@ -231,7 +257,7 @@ fn lost_keyspace(path: &Path, id: u64, wrong: &str) -> Fault {
     if id == 0 {
         return catalogue(path, wrong);
     }
-    let (from, to) = (keyspace(path, id), path.join(format!("keyspace-{id}.{ASIDE}")));
+    let (from, to) = (keyspace(path, id), aside(&path.join(format!("keyspace-{id}"))));
     Fault {
         wrong: wrong.to_owned(),
         lost: "the events of this segment that are in no journal; if it is the one with the log's \
@@ -262,7 +288,8 @@ fn missing_journals(
 ) {
     let (Some(first), Some(last)) = (journals.first(), journals.last()) else {
         if keyspaces.iter().any(|id| *id != 0) {
-            let (journal, aside) = (path.join("0.jnl"), path.join(format!("0.jnl.{ASIDE}")));
+            let journal = journal_path(path, 0);
+            let aside = aside(&journal);
             faults.push(Fault {
                 remedy: format!("touch {} {}", journal.display(), aside.display()),
                 path: journal,
@@ -275,9 +302,10 @@ fn missing_journals(
     };
     let missing: Vec<u64> = (*first..*last).filter(|number| !journals.contains(number)).collect();
     for number in missing.into_iter().take(STRETCHES_MAX) {
-        let (journal, aside) = (journal_path(path, number), format!("{number}.jnl.{ASIDE}"));
+        let journal = journal_path(path, number);
+        let aside = aside(&journal);
         faults.push(Fault {
-            remedy: format!("touch {} {}", journal.display(), path.join(aside).display()),
+            remedy: format!("touch {} {}", journal.display(), aside.display()),
             path: journal,
             wrong: "is missing between others".to_owned(),
             lost: "what was in it and in no segment's table yet".to_owned(),
@@ -317,7 +345,8 @@ fn cut_journal(path: &Path, number: u64, damaged: &[Range<u64>], length: u64) ->
         keep.push(at..length);
     }
     keep.retain(|range| range.start < range.end);
-    let (from, aside) = (journal.display(), format!("{}.{ASIDE}", journal.display()));
+    let aside = aside(&journal);
+    let (from, aside) = (journal.display(), aside.display());
     let mut commands = String::new();
     for Range { start, end } in &keep {
         let (begin, bytes) = (start + 1, end - start);

@@ -5,7 +5,7 @@
 //! by fjall: they are bounded ([`JOURNAL_BYTES_MAX`]). There is no index file whose loss would lose data: segments say by their
 //! names where they begin, entries by their keys where they end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ use std::sync::{OnceLock, RwLock};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tokio::sync::watch;
 
-use super::damage::{self, ASIDE, Fault};
+use super::damage::{self, Fault};
 use super::log::{Log, Partition};
 use super::segment::{OFFSETS_LEFT_OUT, Segment, parse_name};
 use super::{Config, JOURNAL_BYTES_MAX};
@@ -265,23 +265,22 @@ fn leave_offsets_out(
     meta: &Keyspace,
     partitions: &mut [Partition],
 ) -> Result<(), Unusable> {
-    let mut aside = 0_u64;
-    for entry in path.read_dir()? {
-        aside += u64::from(Path::new(&entry?.file_name()).extension().is_some_and(|e| e == ASIDE));
-    }
-    let known =
-        meta.get("aside")?.and_then(|known| Some(u64::from_be_bytes((*known).try_into().ok()?)));
-    if known.unwrap_or(0) == aside {
-        return Ok(());
-    }
-    if aside > known.unwrap_or(0) {
+    let found = damage::moved_aside(path)?;
+    let known = meta.get("moved-aside")?.unwrap_or_default();
+    let known = String::from_utf8_lossy(&known);
+    // No file name has a slash in it.
+    let known: BTreeSet<&str> = known.split_terminator('/').collect();
+    if found.iter().any(|entry| !known.contains(entry.as_str())) {
         for (number, partition) in (0_u32..).zip(partitions) {
             partition.end = partition.end.saturating_add(OFFSETS_LEFT_OUT);
             partition.segments.push(Segment::open(database, number, partition.end)?);
         }
+    } else if found.len() == known.len() {
+        return Ok(());
     }
     let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-    batch.insert(meta, "aside", aside.to_be_bytes());
+    let found: String = found.iter().flat_map(|entry| [entry, "/"]).collect();
+    batch.insert(meta, "moved-aside", found);
     batch.commit().map_err(Unusable::from)
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::segment::OFFSETS_LEFT_OUT;
 use crate::disk::{Config, DiskBus, SEGMENT_BYTES_MIN, check, export};
 use crate::{Bus as _, BusMetrics, Error, Now, Record, Topic};
 
@@ -305,4 +306,38 @@ async fn what_another_version_wrote_is_not_taken_for_damage() {
     }
     std::fs::write(&version, "FJL").unwrap();
     assert!(matches!(open(dir.path()).unwrap_err(), Error::Broken { .. }));
+}
+
+#[tokio::test]
+async fn what_is_damaged_again_leaves_offsets_out_again() {
+    let dir = sample().await;
+    let events = dir.path().join("events");
+    let mut given = RECORDS * u64::from(COUNT);
+    for round in 0..4 {
+        let journal = the_journal(dir.path());
+        let batches = journal::read(&journal).unwrap().batches;
+        overwrite(&journal, batches[batches.len() / 2].start, &[9]);
+        let Err(Error::Broken { faults, .. }) = open(dir.path()) else { panic!("{round}") };
+        if round == 3 {
+            // Somebody needed the space; the names are given again.
+            for (name, _) in names(&events).unwrap() {
+                if name.ends_with(ASIDE) {
+                    std::fs::remove_file(events.join(name)).unwrap();
+                }
+            }
+            let Err(Error::Broken { faults, .. }) = open(dir.path()) else { panic!("{round}") };
+            follow(&faults);
+            assert_eq!(moved_aside(&events).unwrap().len(), 1);
+        } else {
+            follow(&faults);
+            assert_eq!(moved_aside(&events).unwrap().len(), round + 1, "nothing is overwritten");
+        }
+        let bus = open(dir.path()).unwrap();
+        for seed in 0..4 {
+            let offset = bus.publish(Topic::Events, record(seed)).await.unwrap().offset;
+            let left_out = u64::from(seed == 0) * OFFSETS_LEFT_OUT / 2;
+            assert!(offset >= given + left_out, "{round}: {offset} is not behind {given}");
+            given = offset;
+        }
+    }
 }
