@@ -92,7 +92,12 @@ pub struct Batch {
 /// The layout of the events as JSON, made when the first is rendered. It follows from the names,
 /// so that it makes no difference between batches.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OnceLayout(OnceLock<Layout>);
+pub(crate) struct OnceLayout(OnceLock<Option<Layout>>);
+
+/// A layout of this size is kept with any batch. Names of many short segments make one that is
+/// many times larger than the batch, and it is not counted in [`Batch::memory_bytes`]: what is
+/// larger than both is made anew for each event, of that event's names.
+const LAYOUT_BYTES: usize = 16 * 1024;
 
 impl PartialEq for OnceLayout {
     fn eq(&self, _: &Self) -> bool {
@@ -203,8 +208,13 @@ impl Batch {
         }
     }
 
-    pub(crate) fn layout(&self) -> &Layout {
-        self.layout.0.get_or_init(|| Layout::new(&self.names))
+    /// The layout of all events; `None` when it would be too large to be kept.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        let make = || {
+            let bytes_max = self.memory_bytes().max(LAYOUT_BYTES);
+            (Layout::bytes_at_most(&self.names) <= bytes_max).then(|| Layout::new(&self.names))
+        };
+        self.layout.0.get_or_init(make).as_ref()
     }
 
     pub(crate) fn entry_value(&self, entry: Entry) -> Option<Value<'_>> {
@@ -266,6 +276,13 @@ impl<'a> EventRef<'a> {
 
     pub(crate) fn entries(self) -> &'a [Entry] {
         self.entries
+    }
+
+    /// A layout of this event alone.
+    pub(crate) fn layout(self) -> Layout {
+        let mut fields: Vec<u16> = self.entries.iter().map(|entry| entry.field).collect();
+        fields.dedup();
+        Layout::of(&self.batch.names, &fields)
     }
 
     /// The first value of the field, looked up by name. For many events, resolve the name once

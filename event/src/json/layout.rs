@@ -19,6 +19,9 @@ const NESTING_MAX: usize = limits::JSON_DEPTH_MAX - 2;
 /// Members that are no stored fields, sorted.
 const HEADER: [&str; 4] = ["@timestamp", "event.id", "event.ingested", "keng.original_base64"];
 
+/// What stands around the name in `,"name":{`.
+const LABEL_BYTES: usize = 5;
+
 /// The event itself as an object.
 pub(super) const EVENT: u32 = 0;
 
@@ -86,7 +89,15 @@ pub(super) enum Label<'l> {
 impl Layout {
     /// The layout of a batch with these field names (sorted, each once).
     pub(crate) fn new(names: &[Box<str>]) -> Self {
-        let mut all: Vec<&str> = names.iter().map(|name| &**name).chain(HEADER).collect();
+        let fields: Vec<u16> = (0..=u16::MAX).take(names.len()).collect();
+        Self::of(names, &fields)
+    }
+
+    /// The layout of events that have no other than these fields (ascending, each once) of the
+    /// names of their batch.
+    pub(crate) fn of(names: &[Box<str>], fields: &[u16]) -> Self {
+        let name_of = |field: &u16| names.get(usize::from(*field)).map(|name| &**name);
+        let mut all: Vec<&str> = fields.iter().filter_map(name_of).chain(HEADER).collect();
         all.sort_unstable();
         all.dedup();
         let number = |name: &str| short(all.binary_search(&name).unwrap_or_default());
@@ -101,16 +112,41 @@ impl Layout {
         let mut layout = Self {
             keys: Vec::with_capacity(all.len()),
             objects: vec![outermost],
-            by_field: names.iter().map(|name| number(name)).collect(),
+            by_field: vec![u32::MAX; fields.last().map_or(0, |last| usize::from(*last) + 1)],
             header: HEADER.map(number),
             text: String::new(),
         };
+        for field in fields {
+            let slot = layout.by_field.get_mut(usize::from(*field));
+            if let (Some(slot), Some(name)) = (slot, name_of(field)) {
+                *slot = number(name);
+            }
+        }
         // The objects that the present name leads through, with their names.
         let mut open: Vec<(u32, &str)> = Vec::new();
         for name in &all {
             layout.add(name, &all, &mut open);
         }
+        layout.objects.shrink_to_fit();
+        layout.text.shrink_to_fit();
         layout
+    }
+
+    /// Bytes that the layout of these names (sorted) takes at most, without making it.
+    pub(crate) fn bytes_at_most(names: &[Box<str>]) -> usize {
+        // A quote, a backslash or a control character takes six bytes at most.
+        let escaped = |byte: u8| if matches!(byte, ..b' ' | b'"' | b'\\' | 0x7f) { 6 } else { 1 };
+        let mut bytes = size_of::<Self>() + size_of::<Object>();
+        let mut before: &str = "";
+        for name in HEADER.into_iter().chain(names.iter().map(|name| &**name)) {
+            let common = name.bytes().zip(before.bytes()).take_while(|(a, b)| a == b).count();
+            let objects = name.bytes().skip(common).filter(|byte| *byte == b'.').count();
+            let text: usize = name.bytes().map(escaped).sum();
+            bytes += (objects + 1) * LABEL_BYTES + text + name.len();
+            bytes += objects * size_of::<Object>() + size_of::<Key>() + size_of::<u32>();
+            before = name;
+        }
+        bytes
     }
 
     fn add<'n>(&mut self, name: &'n str, all: &[&str], open: &mut Vec<(u32, &'n str)>) {
@@ -217,4 +253,62 @@ impl Layout {
 /// Names are bounded in number and length so that their whole text stays far below 2^32 bytes.
 fn short(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::BatchBuilder;
+    use crate::json::tests::any_batch;
+    use crate::time::Timestamp;
+    use proptest::prelude::*;
+
+    fn bytes(layout: &Layout) -> usize {
+        let Layout { keys, objects, by_field, text, .. } = layout;
+        size_of::<Layout>()
+            + keys.capacity() * size_of::<Key>()
+            + objects.capacity() * size_of::<Object>()
+            + by_field.capacity() * size_of::<u32>()
+            + text.capacity()
+    }
+
+    proptest! {
+        #[test]
+        fn is_no_larger_than_foretold(names in prop::collection::btree_set("[a-c.\"\u{1}]{1,9}", 0..40)) {
+            let names: Vec<Box<str>> = names.into_iter().map(Into::into).collect();
+            let (least, most) = (bytes(&Layout::new(&names)), Layout::bytes_at_most(&names));
+            prop_assert!(least <= most, "{least} > {most}");
+        }
+
+        #[test]
+        fn of_one_event_it_gives_the_same_text(batch in any_batch()) {
+            for event in batch.iter() {
+                let (mut shared, mut alone) = (String::new(), String::new());
+                let mut writer = crate::JsonWriter::default();
+                writer.write_as(event, &Layout::new(&batch.names), &mut shared);
+                writer.write_as(event, &event.layout(), &mut alone);
+                prop_assert_eq!(shared, alone);
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_dwarfs_its_batch_is_not_kept() {
+        let batch = |segments: usize| {
+            let mut builder = BatchBuilder::new();
+            for number in 0..200 {
+                let mut event = builder.event(Timestamp::EPOCH, Timestamp::EPOCH);
+                event.put_named(&format!("x{}{}", number % 50, ".a".repeat(segments)), 1_i64);
+                event.finish();
+            }
+            builder.finish()
+        };
+        let (plain, hostile) = (batch(1), batch(60));
+        for event in plain.iter().chain(hostile.iter()) {
+            assert!(event.to_json().contains(":1}"));
+        }
+        assert!(bytes(&Layout::new(&hostile.names)) > 5 * hostile.memory_bytes());
+        assert!(hostile.layout().is_none());
+        assert!(bytes(plain.layout().unwrap()) <= 16 * 1024);
+    }
 }

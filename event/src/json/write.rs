@@ -42,7 +42,13 @@ const VALUE_OVERHEAD: usize = 24;
 impl JsonWriter {
     /// Appends the event to `out` as one JSON object without line breaks.
     pub fn write(&mut self, event: EventRef<'_>, out: &mut String) {
-        let layout = event.batch().layout();
+        match event.batch().layout() {
+            Some(layout) => self.write_as(event, layout, out),
+            None => self.write_as(event, &event.layout(), out),
+        }
+    }
+
+    pub(super) fn write_as(&mut self, event: EventRef<'_>, layout: &Layout, out: &mut String) {
         self.collect(event, layout);
         let Self { items, way } = self;
         out.reserve(items.iter().map(Item::bytes).sum());
