@@ -42,7 +42,7 @@ fn whole_batches_behind_damage_are_found() {
     assert_eq!(contents.batches.len(), 2);
     assert!(!contents.torn);
     // Nothing is known of numbers where the first is damaged.
-    assert_eq!(read_bytes(&[&[9; 50], &next]).damaged, [0..50]);
+    assert_eq!(read_bytes(&[&[9; 50], &next]).damaged.first(), Some(&(0..50)));
 }
 
 #[test]
