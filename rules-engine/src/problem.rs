@@ -26,14 +26,7 @@ impl fmt::Display for Problem {
             0 => write!(f, "{}: ", self.file)?,
             line => write!(f, "{}:{line}: ", self.file)?,
         }
-        if !self.rule.is_empty() {
-            write!(f, "rule {}: ", self.rule)?;
-        }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
+        write_rest(f, &self.rule, &self.message, self.hint.as_deref())
     }
 }
 
@@ -58,13 +51,23 @@ pub struct Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: warning[{}]: ", self.file, self.line, self.code)?;
-        if !self.rule.is_empty() {
-            write!(f, "rule {}: ", self.rule)?;
-        }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
+        write_rest(f, &self.rule, &self.message, self.hint.as_deref())
+    }
+}
+
+/// What follows the place.
+fn write_rest(
+    f: &mut fmt::Formatter<'_>,
+    rule: &str,
+    message: &str,
+    hint: Option<&str>,
+) -> fmt::Result {
+    if !rule.is_empty() {
+        write!(f, "rule {rule}: ")?;
+    }
+    f.write_str(message)?;
+    match hint {
+        Some(hint) => write!(f, " ({hint})"),
+        None => Ok(()),
     }
 }
