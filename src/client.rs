@@ -35,11 +35,24 @@ pub(crate) struct Remote {
 /// Where a node answers that says nothing else.
 const DEFAULT_URL: &str = "http://127.0.0.1:8642";
 
-/// Where the node that runs on this data directory says that it answers.
-fn node_of(data: &Path) -> Option<String> {
+/// What the node on this data directory says of itself; one that was killed leaves it behind.
+fn sign_of(data: &Path) -> Option<Value> {
     let text = std::fs::read(data.join("node.json")).ok()?;
-    let sign: Value = serde_json::from_slice(&text).ok()?;
-    part(&sign, "/http").as_str().map(str::to_owned)
+    serde_json::from_slice(&text).ok()
+}
+
+/// Where that node answers.
+fn node_of(data: &Path) -> Option<String> {
+    part(&sign_of(data)?, "/http").as_str().map(str::to_owned)
+}
+
+/// Whether that node still runs, as far as this machine can tell.
+fn runs(data: &Path) -> bool {
+    let processes = Path::new("/proc/self");
+    sign_of(data).is_some_and(|sign| {
+        let process = part(&sign, "/pid").as_u64().map(|pid| format!("/proc/{pid}"));
+        !processes.exists() || process.is_none_or(|process| Path::new(&process).exists())
+    })
 }
 
 /// A connection to a node.
@@ -51,9 +64,9 @@ pub(crate) struct Client {
 }
 
 impl Remote {
-    /// Whether a node was named, or says that it runs on the data directory.
+    /// Whether a node was named, or runs on the data directory.
     pub(crate) fn names_node(&self) -> bool {
-        self.url.is_some() || node_of(&self.data).is_some()
+        self.url.is_some() || runs(&self.data)
     }
 
     /// The data directory of the node on this machine.

@@ -103,6 +103,18 @@ async fn a_time_without_a_zone_is_one_of_this_machine() {
 }
 
 #[test]
+fn a_killed_node_is_not_asked() {
+    let data = tempfile::tempdir().expect("a directory");
+    let _index = index(data.path());
+    // Above the highest number that a process can have.
+    let sign = json!({"pid": 1_u64 << 23, "http": "http://127.0.0.1:9"});
+    std::fs::write(data.path().join("node.json"), sign.to_string()).expect("a sign");
+    let (code, count, said) = search(data.path(), &["failed", "--count"]);
+    assert_eq!((code, count.as_str()), (Some(0), "10\n"), "{said}");
+    assert!(said.contains("no node runs"), "{said}");
+}
+
+#[test]
 fn the_exit_code_tells_nothing_found_from_nothing_there() {
     let data = tempfile::tempdir().expect("a directory");
     assert_eq!(search(data.path(), &["x", "--offline"]).0, Some(4));
