@@ -14,6 +14,7 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
+use keng_event::unit::ByteSize;
 use serde::Deserialize;
 
 pub use bus::{BusKind, BusSettings, KafkaSettings, WhenFull};
@@ -122,9 +123,32 @@ impl Settings {
         wrong.extend(self.alerting().problems().into_iter().map(|error| error.to_string()));
         wrong.extend(self.ingest().check().into_iter().map(|error| error.to_string()));
         wrong.extend(self.bus.check());
+        wrong.extend(check_index(&self.index));
         wrong.extend(listen::clashes(&self.ingest, &self.http));
         wrong
     }
+}
+
+/// Two of the largest records; a tail that cannot hold a batch would stand still.
+const TAIL_MIN: ByteSize = ByteSize::mebibytes(16);
+
+fn check_index(index: &keng_indexer::Config) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if index.tail_max < TAIL_MIN {
+        wrong.push(format!(
+            "[index] tail_max = \"{}\" is too little: at least \"{TAIL_MIN}\"",
+            index.tail_max
+        ));
+    } else if index.seal_size > index.tail_max {
+        wrong.push(format!(
+            "[index] seal_size = \"{}\" is never reached with tail_max = \"{}\": make it smaller",
+            index.seal_size, index.tail_max
+        ));
+    }
+    if index.bucket.duration().is_zero() {
+        wrong.push("[index] bucket = 0: write a span of time such as \"1h\"".to_owned());
+    }
+    wrong
 }
 
 /// A file that was looked through: what it sets, if it can be read at all, and what is wrong.
@@ -205,6 +229,21 @@ mod tests {
     fn a_section_that_lacks_a_setting_does_not_hide_the_rest() {
         let told = refused("[[source]]\nname = \"fw\"\n[bus]\nkind = \"disc\"\n");
         insta_like(&told, &["keng.toml:1", "`networks`", "keng.toml:4"]);
+    }
+
+    #[test]
+    fn an_index_that_would_stand_still_is_told() {
+        for (text, told) in [
+            ("tail_max = \"1B\"", "tail_max"),
+            ("seal_size = \"2GiB\"\ntail_max = \"1GiB\"", "seal_size"),
+            ("bucket = \"0s\"", "bucket"),
+        ] {
+            let text = format!("[index]\n{text}\n");
+            let settings = sections::parse(Path::new("keng.toml"), &text).unwrap();
+            let wrong = settings.check();
+            assert!(wrong.len() == 1 && wrong[0].contains(told), "{wrong:?}");
+        }
+        assert_eq!(Settings::default().check(), [""; 0]);
     }
 
     #[test]
