@@ -123,6 +123,7 @@ impl Settings {
         wrong.extend(self.alerting().problems().into_iter().map(|error| error.to_string()));
         wrong.extend(self.ingest().check().into_iter().map(|error| error.to_string()));
         wrong.extend(self.bus.check());
+        wrong.extend(self.rules.check());
         wrong.extend(check_index(&self.index));
         wrong.extend(listen::clashes(&self.ingest, &self.http));
         wrong
@@ -244,6 +245,18 @@ mod tests {
             assert!(wrong.len() == 1 && wrong[0].contains(told), "{wrong:?}");
         }
         assert_eq!(Settings::default().check(), [""; 0]);
+    }
+
+    #[test]
+    fn detection_without_threads_or_with_too_many_is_told() {
+        for (threads, sound) in [(0, false), (1, true), (64, true), (65, false)] {
+            let text = format!("[rules]\nthreads = {threads}\n");
+            let settings = sections::parse(Path::new("keng.toml"), &text).unwrap();
+            let wrong = settings.check();
+            assert_eq!(wrong.is_empty(), sound, "{wrong:?}");
+            let named = |told: &String| told.starts_with(&format!("[rules] threads = {threads}: "));
+            assert!(wrong.iter().all(named), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of matching alone, with
 //! findings made of the matches, and with the JSON parsed into batches first; before that the
-//! time to load the rules, after it the rate and state of correlation. `-- NAME…` measures only
-//! what is so named. Needs the shared data beside the repository and `tar`, `xz`.
+//! time to load the rules, after it the rate and state of correlation, and one thread beside two.
+//! `-- NAME…` measures only what is so named. Needs the shared data beside the repository and `tar`, `xz`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a bench without its data has nothing to do")]
 
@@ -51,12 +51,21 @@ fn main() {
     if wanted("lists") {
         lists(&clock);
     }
+    if wanted("threads") {
+        threads(&clock, &data);
+    }
 }
 
-fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool) {
+/// The archive of SigmaHQ's rules, unpacked.
+fn sigmahq(data: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let archive = data.join("sigma/sigmahq-rules.tar.xz");
     Command::new("tar").arg("xf").arg(archive).arg("-C").arg(folder.path()).status().unwrap();
+    folder
+}
+
+fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool) {
+    let folder = sigmahq(data);
     let (rules, took) = timed(clock, || load(&[folder.path().join("rules")], &[]));
     println!("{} rules loaded in {took:?}, {} refused", rules.rules.len(), rules.problems.len());
     println!("{} MiB anonymous memory after loading", anonymous_memory());
@@ -76,7 +85,8 @@ fn timed<T>(clock: &SystemClock, work: impl FnOnce() -> T) -> (T, Duration) {
 fn measure(clock: &SystemClock, data: &Path, lane: &str, rules: &Arc<RuleSet>) {
     let text = lines(data, lane);
     let batches = parse(&text, 0);
-    let mut engine = Engine::new(Arc::clone(rules), Config::default(), &Registry::new());
+    let config = Config { threads: 1, ..Config::default() };
+    let mut engine = Engine::new(Arc::clone(rules), config, &Registry::new());
     let mut evaluator = Evaluator::new(Arc::clone(rules));
     let matches: usize = batches.iter().map(|batch| evaluator.count(batch)).sum();
     let events: usize = batches.iter().map(Batch::len).sum();
@@ -127,7 +137,8 @@ fn many_values(clock: &SystemClock) {
 /// Rounds that follow one another in time; only evaluation is measured.
 #[expect(clippy::cast_precision_loss, reason = "far fewer events than 2^53")]
 fn over_time(clock: &SystemClock, name: &str, rules: Arc<RuleSet>, text: &str) {
-    let mut engine = Engine::new(rules, Config::default(), &Registry::new());
+    let config = Config { threads: 1, ..Config::default() };
+    let mut engine = Engine::new(rules, config, &Registry::new());
     let (mut took, mut events, mut findings) = (Duration::ZERO, 0, 0);
     while took < LONG_ENOUGH {
         let batches = parse(text, events);
@@ -142,6 +153,51 @@ fn over_time(clock: &SystemClock, name: &str, rules: Arc<RuleSet>, text: &str) {
     println!(
         "{name:20} {rate:9.0} events/s; {findings} findings in {events}, {state} KiB of state"
     );
+}
+
+/// Events that are evaluated together, in batches: about what the bus hands over when there is a
+/// backlog.
+const TOGETHER: usize = 32;
+
+/// SigmaHQ's rules with correlation rules over them, evaluated by one thread and by two in turn.
+fn threads(clock: &SystemClock, data: &Path) {
+    let folder = sigmahq(data);
+    let paths = [folder.path().join("rules"), data.join("lanes/correlation.yml")];
+    let rules = Arc::new(load(&paths, &[]).rules);
+    for lane in ["correlation", "structured_windows", "cisco_syslog"] {
+        let text = lines(data, lane);
+        let engine = |threads| {
+            let config = Config { threads, ..Config::default() };
+            (Engine::new(Arc::clone(&rules), config, &Registry::new()), Duration::ZERO)
+        };
+        let (mut engines, mut events, mut findings) = ([engine(1), engine(2)], 0, [0; 2]);
+        let before = anonymous_memory();
+        while engines.iter().any(|(_, took)| *took < LONG_ENOUGH) {
+            let batches = parse(&text, events);
+            events += batches.iter().map(Batch::len).sum::<usize>();
+            for ((engine, took), findings) in engines.iter_mut().zip(&mut findings) {
+                let (found, round) = timed(clock, || {
+                    let chunks = batches.chunks(TOGETHER);
+                    chunks.map(|batches| engine.evaluate_all(batches).len()).sum::<usize>()
+                });
+                *took += round;
+                *findings += found;
+            }
+        }
+        assert_eq!(findings[0], findings[1]);
+        let [one, two] = engines.map(|(_, took)| per_second(events, took));
+        println!(
+            "{lane:20} {one:9.0} events/s with one thread, {two:9.0} with two; {} findings in \
+             {events}, {} MiB for plans",
+            findings[0],
+            anonymous_memory().saturating_sub(before)
+        );
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far fewer events than 2^53")]
+fn per_second(events: usize, took: Duration) -> f64 {
+    events as f64 / took.as_secs_f64()
 }
 
 /// Entries of each list that is measured.

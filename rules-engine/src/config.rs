@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use keng_event::{ByteSize, Span};
 use serde::Deserialize;
 
+use crate::limits;
+
 /// Settings of detection.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +28,27 @@ pub struct Config {
     /// Memory for the state of one correlation rule: a flood that one rule counts must not push
     /// out the state of all others.
     pub state_per_rule_max: ByteSize,
+    /// Threads that evaluate rules. One keeps up with what a small server can take in and index;
+    /// more are of use where processors are idle while detection lags behind.
+    pub threads: usize,
+}
+
+impl Config {
+    /// What is wrong with the settings.
+    #[must_use]
+    pub fn check(&self) -> Option<String> {
+        (self.threads != self.threads()).then(|| {
+            format!(
+                "[rules] threads = {}: write how many threads are to evaluate rules, 1 to {}",
+                self.threads,
+                limits::THREADS_MAX
+            )
+        })
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.clamp(1, limits::THREADS_MAX)
+    }
 }
 
 impl Default for Config {
@@ -37,6 +60,7 @@ impl Default for Config {
             allowed_lateness: Span::from_seconds(30),
             state_max: ByteSize::mebibytes(256),
             state_per_rule_max: ByteSize::mebibytes(64),
+            threads: 1,
         }
     }
 }

@@ -12,7 +12,8 @@
 //!
 //! Reading order: `sigma/` (text to syntax), `lists/` (sets that rules look into), `assemble.rs`
 //! (filters, pipelines and lists brought to the rules), `compile/` (syntax to plans), `evaluate/`
-//! (plans against events), `state/` (events over time), `engine.rs` (all of it together).
+//! (plans against events), `hit.rs` (by several threads), `state/` (events over time), `sink.rs`
+//! (what becomes of matches), `engine.rs` (all of it together).
 
 mod assemble;
 mod compile;
@@ -23,14 +24,17 @@ mod evaluate;
 mod evaluator;
 mod explain;
 mod finding;
+mod hit;
 pub mod limits;
 mod lists;
 mod load;
 mod metrics;
+mod parallel;
 mod problem;
 mod route;
 mod rule_set;
 mod sigma;
+mod sink;
 mod state;
 mod test_case;
 #[cfg(test)]

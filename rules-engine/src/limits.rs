@@ -106,6 +106,10 @@ pub const VALUES_EXACT_MAX: usize = 4_096;
 /// Sources whose clocks the windows of one key wait for; of more, the ones seen last.
 pub const SOURCES_PER_KEY_MAX: usize = 4;
 
+/// Most threads that evaluate rules: each has a share of the memory for correlation state, and
+/// buffers for all rules.
+pub const THREADS_MAX: usize = 64;
+
 /// Most sources whose newest event time is remembered, for counting late events.
 pub const SOURCES_MAX: usize = 100_000;
 

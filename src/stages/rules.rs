@@ -105,15 +105,18 @@ impl Stage for RulesStage {
     }
 
     fn handle(&mut self, delivered: &[Delivered]) -> anyhow::Result<Vec<Record>> {
-        let mut found = Vec::new();
-        for decoded in self.codec.decode(delivered, &self.undecodable) {
-            let start = self.clock.elapsed();
-            found.extend(self.engine.evaluate(&decoded.batch));
-            let took = self.clock.elapsed().saturating_sub(start);
-            self.engine.metrics().evaluation_duration.observe(took.as_secs_f64());
-            lock(&self.reached).insert(decoded.end.partition, decoded.end);
-            self.changed = true;
-        }
+        let decoded = self.codec.decode(delivered, &self.undecodable);
+        let (batches, ends): (Vec<_>, Vec<_>) =
+            decoded.into_iter().map(|decoded| (decoded.batch, decoded.end)).unzip();
+        let start = self.clock.elapsed();
+        let found = self.engine.evaluate_all(&batches);
+        let took = self.clock.elapsed().saturating_sub(start);
+        let duration = &self.engine.metrics().evaluation_duration;
+        let share =
+            took.div_f64(f64::from(u32::try_from(batches.len()).unwrap_or(u32::MAX).max(1)));
+        batches.iter().for_each(|_| duration.observe(share.as_secs_f64()));
+        self.changed |= !ends.is_empty();
+        lock(&self.reached).extend(ends.into_iter().map(|end| (end.partition, end)));
         Ok(records(&found))
     }
 

@@ -97,6 +97,12 @@ impl CompiledCorrelation {
         matches!(self.kind, CompiledKind::Temporal { .. })
     }
 
+    /// Whether its state is one piece, not one for each key: it has one key only, or it learns
+    /// since it saw anything at all.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.group_by.is_empty() || matches!(self.kind, CompiledKind::FirstSeen { .. })
+    }
+
     /// The type as the rule has it; medians are percentiles.
     pub(crate) fn type_name(&self) -> &'static str {
         match &self.kind {

@@ -70,7 +70,7 @@ impl FirstSeen {
             group: names.zip(group.iter().chain(values).cloned()).collect(),
             last,
             source: occurrence.source,
-            samples: vec![occurrence.facts.sample()],
+            samples: vec![(occurrence.sample)()],
             count: 1,
             truncated: false,
         })

@@ -13,12 +13,10 @@ use super::entry::{Entry, Last, NO_EVENT, Told};
 use super::window::Window;
 use super::{Reader, Writer};
 
-/// What can be asked about an occurrence.
+/// What can be asked about something that a correlation rule may count.
 pub(crate) trait Facts {
     /// The value of a field, as text.
     fn value(&self, field: FieldId) -> Option<String>;
-    /// The event, for people.
-    fn sample(&self) -> Sample;
 }
 
 /// An event as JSON, and whether parts of it were cut.
@@ -34,7 +32,8 @@ pub(crate) struct Occurrence<'o> {
     pub(crate) last: Last,
     /// Which source sent it, as a hash.
     pub(crate) source: u64,
-    pub(crate) facts: &'o dyn Facts,
+    /// Renders the event, for people.
+    pub(crate) sample: &'o dyn Fn() -> Sample,
 }
 
 /// A correlation rule matched.
@@ -125,7 +124,7 @@ impl Group {
             if self.samples.len() == SAMPLES_MAX {
                 self.samples.pop_front();
             }
-            self.samples.push_back(occurrence.facts.sample());
+            self.samples.push_back((occurrence.sample)());
         }
         let mut told = Vec::new();
         let entry = Entry { last: occurrence.last, mark };

@@ -7,7 +7,7 @@ use crate::compile::correlations::KeyField;
 use crate::limits;
 use crate::text::fold;
 
-use super::group::Occurrence;
+use super::group::Facts;
 
 /// Group values, one after the other.
 pub(crate) type Key = Arc<str>;
@@ -35,14 +35,14 @@ impl Unusable {
 pub(super) fn values(
     fields: &[KeyField],
     place: usize,
-    occurrence: Occurrence<'_>,
+    facts: &dyn Facts,
 ) -> Result<Vec<String>, Unusable> {
-    fields.iter().map(|field| value(field, place, occurrence)).collect()
+    fields.iter().map(|field| value(field, place, facts)).collect()
 }
 
-fn value(field: &KeyField, place: usize, occurrence: Occurrence<'_>) -> Result<String, Unusable> {
+fn value(field: &KeyField, place: usize, facts: &dyn Facts) -> Result<String, Unusable> {
     let field = field.by_rule.get(place).ok_or(Unusable::MissingField)?;
-    let mut value = occurrence.facts.value(*field).ok_or(Unusable::MissingField)?;
+    let mut value = facts.value(*field).ok_or(Unusable::MissingField)?;
     if value.len() > limits::GROUP_VALUE_BYTES_MAX {
         let cut = (0..=limits::GROUP_VALUE_BYTES_MAX).rev().find(|at| value.is_char_boundary(*at));
         value.truncate(cut.unwrap_or(0));
@@ -51,18 +51,14 @@ fn value(field: &KeyField, place: usize, occurrence: Occurrence<'_>) -> Result<S
 }
 
 /// The value of the field as a number.
-pub(super) fn number(
-    field: &KeyField,
-    place: usize,
-    occurrence: Occurrence<'_>,
-) -> Result<f64, Unusable> {
-    let text = value(field, place, occurrence)?;
+pub(super) fn number(field: &KeyField, place: usize, facts: &dyn Facts) -> Result<f64, Unusable> {
+    let text = value(field, place, facts)?;
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     number.ok_or(Unusable::NotANumber)
 }
 
 /// The values with their lengths between them, so that ("a", "bc") is not ("ab", "c").
-pub(super) fn key(values: &[String]) -> Key {
+pub(super) fn key(values: &[String]) -> String {
     let mut key = String::new();
     for value in values {
         let value = fold(value);
@@ -70,7 +66,7 @@ pub(super) fn key(values: &[String]) -> Key {
         key.push(':');
         key.push_str(&value);
     }
-    key.into()
+    key
 }
 
 /// A number that stands for the values. Who sends events chooses them: it is a hash of which
@@ -81,7 +77,7 @@ pub(super) fn hash(values: &[String]) -> u64 {
 
 /// SipHash-2-4 (Aumasson and Bernstein 2012) with the key of its published example: what is
 /// stored must be the same on every machine.
-fn sip(bytes: &[u8]) -> u64 {
+pub(super) fn sip(bytes: &[u8]) -> u64 {
     const KEY: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
     let mut state = [
         KEY[0] ^ 0x736f_6d65_7073_6575,

@@ -17,10 +17,12 @@
 //!
 //! Reading order: `entry`, `speculative` with `counts`, `distinct`, `steps`, `values`; `delayed`
 //! with `tumbling`, `silence`, `absence`, `levels`; `rate`, `first_seen`; `window`, `group`,
-//! `store`.
+//! `counted`, `store`, `shards`, `ahead`.
 
 mod absence;
+mod ahead;
 mod codec;
+mod counted;
 mod counts;
 mod delayed;
 mod distinct;
@@ -34,6 +36,7 @@ mod rate;
 mod room;
 mod saved;
 mod seen;
+mod shards;
 mod silence;
 mod sources;
 mod speculative;
@@ -45,7 +48,8 @@ mod values;
 mod window;
 
 pub(crate) use codec::{Reader, Writer};
+pub(crate) use counted::Counted;
 pub(crate) use entry::{Last, NO_EVENT};
 pub(crate) use group::{Facts, Fired, Occurrence, Sample};
-pub(crate) use store::Correlator;
+pub(crate) use shards::{Places, Shards};
 pub(crate) use suppression::Suppressions;

@@ -8,6 +8,7 @@
 
 use std::cmp::Reverse;
 
+use crate::compile::correlations::CompiledCorrelation;
 use crate::metrics::Metrics;
 use crate::rule_set::RuleSet;
 
@@ -23,12 +24,14 @@ const NEW_SHARE: usize = 8;
 
 impl Correlator {
     pub(super) fn make_room(&mut self, rules: &RuleSet, number: u32, metrics: &Metrics) {
-        while self.rules.get(&number).is_some_and(|state| state.bytes > self.bytes_per_rule_max) {
+        let whole = correlation(rules, number).is_some_and(CompiledCorrelation::is_whole);
+        let most = if whole { self.room.per_rule } else { self.room.per_share };
+        while self.rules.get(&number).is_some_and(|state| state.bytes > most) {
             if !self.evict(rules, number, metrics) {
                 break;
             }
         }
-        while self.bytes > self.bytes_max {
+        while self.bytes > self.room.total {
             let largest = self.rules.iter().max_by_key(|(number, state)| (state.bytes, **number));
             let Some(largest) = largest.map(|(number, _)| *number) else { break };
             if !self.evict(rules, largest, metrics) {

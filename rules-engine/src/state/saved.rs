@@ -1,35 +1,43 @@
-//! Correlation state as bytes and back.
+//! Correlation state as bytes and back. The bytes are the same however many shards there are.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Config;
+use crate::compile::correlations::CompiledCorrelation;
 use crate::rule_set::RuleSet;
 
 use super::first_seen::FirstSeen;
 use super::group::Group;
-use super::key::key;
+use super::key::{Key, key};
+use super::shards::{Place, Shards};
 use super::sources::Sources;
 use super::store::{Correlator, RuleState, correlation, identity, numbers};
 use super::{Reader, Writer};
 
-impl Correlator {
+impl Shards {
     pub(crate) fn encode(&self, rules: &RuleSet, out: &mut Writer) {
-        out.i64(self.now);
-        self.sources.encode(out);
-        let mut states: Vec<_> = self
-            .rules
-            .iter()
-            .filter_map(|(number, state)| Some((identity(rules, *number)?, state)))
-            .collect();
-        states.sort_unstable_by_key(|(identity, _)| *identity);
-        out.list(&states, |out, (identity, state)| {
+        // All have the same clocks.
+        let Some(first) = self.shards.first() else { return };
+        out.i64(first.now);
+        first.sources.encode(out);
+        let mut states: BTreeMap<u64, Vec<&RuleState>> = BTreeMap::new();
+        for (number, state) in self.parts().flat_map(|part| &part.rules) {
+            if let Some(identity) = identity(rules, *number) {
+                states.entry(identity).or_default().push(state);
+            }
+        }
+        out.list(&states.into_iter().collect::<Vec<_>>(), |out, (identity, states)| {
             out.u64(*identity);
-            let mut groups: Vec<_> = state.groups.iter().collect();
+            let mut groups: Vec<_> = states.iter().flat_map(|state| &state.groups).collect();
             groups.sort_unstable_by_key(|(key, _)| *key);
             let mut body = Writer::default();
             body.list(&groups, |out, (_, group)| group.encode(out));
-            state.first_seen.encode(&mut body);
+            // It lies in one shard.
+            let nothing = FirstSeen::default();
+            let first_seen = states.iter().map(|state| &state.first_seen);
+            first_seen.max_by_key(|seen| seen.len()).unwrap_or(&nothing).encode(&mut body);
             // With its length, so that a reader without this rule can step over it.
             out.bytes(&body.out);
         });
@@ -37,39 +45,62 @@ impl Correlator {
 
     /// Reads state; what belongs to no rule is left out.
     pub(crate) fn decode(from: &mut Reader<'_>, rules: &RuleSet, config: &Config) -> Option<Self> {
-        let mut correlator = Self::new(config);
-        correlator.now = from.i64()?;
-        correlator.sources = Sources::decode(from)?;
+        let mut shards = Self::new(rules, config);
+        let (now, sources) = (from.i64()?, Sources::decode(from)?);
+        for part in shards.parts_mut() {
+            (part.now, part.sources) = (now, sources.clone());
+        }
         let numbers = numbers(rules);
         let states = from.list(|from| Some((from.u64()?, from.bytes()?)))?;
         for (identity, body) in states {
             let Some(number) = numbers.get(&identity) else { continue };
             let Some(rule) = correlation(rules, *number) else { continue };
-            let mut state = RuleState::default();
-            let mut body = Reader::new(body);
-            for mut group in body.list(|from| Group::decode(from, rule))? {
-                group.accounted = group.bytes();
-                correlator.earliest_due = correlator.earliest_due.min(group.wake);
-                state.bytes += group.accounted;
-                let key = key(&group.values);
-                state.deadlines.push(Reverse((group.wake, Arc::clone(&key))));
-                if !group.is_known {
-                    state.newcomers.push_back(Arc::clone(&key));
-                    state.new += 1;
-                }
-                // A key twice would upset the books; the writer never does that.
-                if state.groups.insert(key, group).is_some() {
-                    return None;
-                }
-            }
-            state.first_seen = FirstSeen::decode(&mut body)?;
-            state.bytes += state.first_seen.bytes();
-            if !body.is_at_end() {
-                return None;
-            }
-            correlator.bytes += state.bytes;
-            correlator.rules.insert(*number, state);
+            shards.take_up(*number, rule, &mut Reader::new(body))?;
         }
-        Some(correlator)
+        Some(shards)
+    }
+
+    fn take_up(
+        &mut self,
+        number: u32,
+        rule: &CompiledCorrelation,
+        body: &mut Reader<'_>,
+    ) -> Option<()> {
+        for group in body.list(|from| Group::decode(from, rule))? {
+            let key = key(&group.values);
+            let place = self.places().place(number, &key);
+            self.part_mut(place)?.take_up(number, key.into(), group)?;
+        }
+        let place = self.places().place(number, "");
+        let part = self.part_mut(place)?;
+        let state = part.rules.entry(number).or_default();
+        state.first_seen = FirstSeen::decode(body)?;
+        state.bytes += state.first_seen.bytes();
+        part.bytes += state.first_seen.bytes();
+        body.is_at_end().then_some(())
+    }
+
+    fn part_mut(&mut self, place: Place) -> Option<&mut Correlator> {
+        match place {
+            Place::Shard(shard) => self.shards.get_mut(shard),
+            Place::Chained => self.chained.as_mut(),
+        }
+    }
+}
+
+impl Correlator {
+    fn take_up(&mut self, number: u32, key: Key, mut group: Group) -> Option<()> {
+        let state = self.rules.entry(number).or_default();
+        group.accounted = group.bytes();
+        self.earliest_due = self.earliest_due.min(group.wake);
+        self.bytes += group.accounted;
+        state.bytes += group.accounted;
+        state.deadlines.push(Reverse((group.wake, Arc::clone(&key))));
+        if !group.is_known {
+            state.newcomers.push_back(Arc::clone(&key));
+            state.new += 1;
+        }
+        // A key twice would upset the books; the writer never does that.
+        state.groups.insert(key, group).is_none().then_some(())
     }
 }

@@ -12,7 +12,7 @@ use super::entry::Last;
 use super::{Reader, Writer};
 
 /// Newest event of each source, by hash.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sources {
     newest: HashMap<u64, Newest>,
 }

@@ -8,22 +8,22 @@ use keng_event::Timestamp;
 use keng_event::hash::fnv64;
 
 use crate::Config;
-use crate::compile::correlations::{CompiledCorrelation, CompiledKind, TYPE_NAMES};
+use crate::compile::correlations::CompiledCorrelation;
 use crate::metrics::Metrics;
 use crate::rule_set::{CompiledBody, RuleSet};
 use crate::text::FastMap;
 
-use super::Fired;
+use super::counted::{Counted, Watched};
 use super::delayed::END;
 use super::entry::Last;
 use super::first_seen::FirstSeen;
-use super::group::{Group, Occurrence};
-use super::key::{self, Key, Unusable, values};
+use super::group::{Fired, Group, Occurrence};
+use super::key::Key;
 use super::sources::Sources;
 
-/// The state of all correlation rules.
+/// The state of correlation rules: of all their keys, or of those in one shard.
 #[derive(Debug)]
-pub(crate) struct Correlator {
+pub(super) struct Correlator {
     /// By number of the rule.
     pub(super) rules: FastMap<u32, RuleState>,
     pub(super) sources: Sources,
@@ -32,9 +32,25 @@ pub(crate) struct Correlator {
     /// No key is to be looked at before this time.
     pub(super) earliest_due: i64,
     pub(super) lateness: i64,
-    pub(super) bytes_max: usize,
-    pub(super) bytes_per_rule_max: usize,
+    pub(super) room: Room,
     pub(super) bytes: usize,
+}
+
+/// Bytes that state may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) total: usize,
+    /// Of one rule that is kept here whole.
+    pub(super) per_rule: usize,
+    /// Of one rule whose other keys are kept elsewhere.
+    pub(super) per_share: usize,
+}
+
+/// A correlation rule matched because time passed; in the order in which that happens.
+#[derive(Debug)]
+pub(super) struct Woken {
+    pub(super) at: (usize, i64, Key),
+    pub(super) fired: Fired,
 }
 
 /// The keys of one rule.
@@ -55,7 +71,7 @@ pub(super) struct RuleState {
 }
 
 impl Correlator {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, room: Room) -> Self {
         let lateness = config.allowed_lateness.duration().as_nanos();
         Self {
             rules: FastMap::default(),
@@ -63,63 +79,51 @@ impl Correlator {
             now: i64::MIN,
             earliest_due: i64::MAX,
             lateness: i64::try_from(lateness).unwrap_or(i64::MAX),
-            bytes_max: config.state_max.to_usize(),
-            bytes_per_rule_max: config.state_per_rule_max.to_usize(),
+            room,
             bytes: 0,
         }
     }
 
     /// Notes an event of a source; true if it is later than allowed.
-    pub(crate) fn is_late(&mut self, source: u64, event: Last) -> bool {
+    pub(super) fn is_late(&mut self, source: u64, event: Last) -> bool {
         self.sources.note(source, event, self.lateness)
     }
 
-    /// Counts an occurrence of the rule at `place` among those of correlation rule `number`.
-    pub(crate) fn count(
+    /// Counts an occurrence.
+    pub(super) fn count(
         &mut self,
         rules: &RuleSet,
-        number: u32,
-        place: usize,
+        counted: &Counted,
         occurrence: Occurrence<'_>,
         metrics: &Metrics,
-    ) -> Result<Vec<Fired>, Unusable> {
-        let Some(rule) = correlation(rules, number) else { return Ok(Vec::new()) };
-        let group = values(&rule.group_by, place, occurrence)?;
-        let mark = match &rule.kind {
-            CompiledKind::FirstSeen { fields, .. } => {
-                let fields = values(fields, place, occurrence)?;
-                let fired = self.first_seen(number, rule, &group, &fields, occurrence);
-                self.make_room(rules, number, metrics);
-                return Ok(fired.into_iter().collect());
+    ) -> Vec<Fired> {
+        let Some(rule) = correlation(rules, counted.rule) else { return Vec::new() };
+        let fired = match &counted.watched {
+            Watched::Mark(mark) => self.add(rule, counted, *mark, occurrence),
+            Watched::Fields(fields) => {
+                self.first_seen(rule, counted, fields, occurrence).into_iter().collect()
             }
-            CompiledKind::ValueCount { fields, .. } => {
-                key::hash(&values(fields, place, occurrence)?)
-            }
-            CompiledKind::Value { field, .. } => key::number(field, place, occurrence)?.to_bits(),
-            CompiledKind::Temporal { .. } => place as u64,
-            CompiledKind::EventCount(_) | CompiledKind::RateChange { .. } => 0,
         };
-        let fired = self.add(number, rule, group, mark, occurrence);
-        self.make_room(rules, number, metrics);
-        Ok(fired)
+        self.make_room(rules, counted.rule, metrics);
+        fired
     }
 
     fn add(
         &mut self,
-        number: u32,
         rule: &CompiledCorrelation,
-        values: Vec<String>,
+        counted: &Counted,
         mark: u64,
         occurrence: Occurrence<'_>,
     ) -> Vec<Fired> {
-        let key = key::key(&values);
+        let (number, key) = (counted.rule, counted.key.as_str());
         let Self { rules, sources, lateness, now, .. } = self;
         let state = rules.entry(number).or_default();
-        let new = !state.groups.contains_key(&key);
-        let group = state
-            .groups
-            .entry(Arc::clone(&key))
-            .or_insert_with(|| Group::new(rule, values, occurrence.last));
+        let new = !state.groups.contains_key(key);
+        if new {
+            let group = Group::new(rule, counted.values.clone(), occurrence.last);
+            state.groups.insert(key.into(), group);
+        }
+        let Some(group) = state.groups.get_mut(key) else { return Vec::new() };
         let before = group.accounted;
         group.note(occurrence);
         let behind = behind(group, sources, *lateness);
@@ -136,12 +140,17 @@ impl Correlator {
         }
         group.accounted = group.bytes();
         let after = group.accounted;
-        if sooner {
-            state.deadline(due, Arc::clone(&key));
-            self.earliest_due = self.earliest_due.min(due);
-        }
-        if new {
-            state.newcomer(key);
+        if (sooner || new)
+            && let Some((key, _)) = state.groups.get_key_value(key)
+        {
+            let key = Arc::clone(key);
+            if sooner {
+                state.deadline(due, Arc::clone(&key));
+                self.earliest_due = self.earliest_due.min(due);
+            }
+            if new {
+                state.newcomer(key);
+            }
         }
         state.since_bare += 1;
         state.bytes = state.bytes + after - before;
@@ -151,17 +160,16 @@ impl Correlator {
 
     fn first_seen(
         &mut self,
-        number: u32,
         rule: &CompiledCorrelation,
-        group: &[String],
+        counted: &Counted,
         fields: &[String],
         occurrence: Occurrence<'_>,
     ) -> Option<Fired> {
-        let lateness = self.lateness;
+        let (number, lateness) = (counted.rule, self.lateness);
         let late = self.sources.was_late(occurrence.source, occurrence.last, lateness);
         let state = self.rules.entry(number).or_default();
         let before = state.first_seen.bytes();
-        let found = (group, fields);
+        let found = (counted.values.as_slice(), fields);
         let fired = state.first_seen.note(number, rule, found, occurrence, (late, lateness));
         let after = state.first_seen.bytes();
         state.bytes = state.bytes + after - before;
@@ -170,23 +178,23 @@ impl Correlator {
     }
 
     /// Moves time and gives what the windows that end by it have to say.
-    pub(crate) fn advance(&mut self, rules: &RuleSet, now: Timestamp) -> Vec<Fired> {
+    pub(super) fn advance(&mut self, rules: &RuleSet, now: Timestamp) -> Vec<Woken> {
         self.now = self.now.max(now.as_nanos());
         self.wake(rules, self.now)
     }
 
     /// Ends every window.
-    pub(crate) fn close(&mut self, rules: &RuleSet) -> Vec<Fired> {
+    pub(super) fn close(&mut self, rules: &RuleSet) -> Vec<Woken> {
         self.wake(rules, END)
     }
 
-    fn wake(&mut self, rules: &RuleSet, now: i64) -> Vec<Fired> {
-        let mut fired = Vec::new();
+    fn wake(&mut self, rules: &RuleSet, now: i64) -> Vec<Woken> {
+        let mut woken = Vec::new();
         // Asked for every event, and nearly always answered by this.
         if now < self.earliest_due {
-            return fired;
+            return woken;
         }
-        for number in &rules.order {
+        for (rank, number) in rules.order.iter().enumerate() {
             let Some(rule) = correlation(rules, *number) else { continue };
             let Some(state) = self.rules.get_mut(number) else { continue };
             let mut later = Vec::new();
@@ -201,7 +209,8 @@ impl Correlator {
                 let behind = behind(group, &self.sources, self.lateness);
                 let watermark = if now == END { END } else { now.saturating_sub(behind) };
                 for told in group.pass(watermark, rule) {
-                    fired.push(group.fire(*number, rule, told));
+                    let fired = group.fire(*number, rule, told);
+                    woken.push(Woken { at: (rank, due, Arc::clone(&key)), fired });
                 }
                 match group.next(rule).filter(|next| *next > watermark) {
                     None => self.bytes -= state.remove(&key),
@@ -220,11 +229,11 @@ impl Correlator {
         }
         let heads = self.rules.values().filter_map(|state| state.deadlines.peek());
         self.earliest_due = heads.map(|Reverse((due, _))| *due).min().unwrap_or(i64::MAX);
-        fired
+        woken
     }
 
     /// Keeps the state of the rules whose meaning is the same in `new`.
-    pub(crate) fn replace(&mut self, old: &RuleSet, new: &RuleSet) {
+    pub(super) fn replace(&mut self, old: &RuleSet, new: &RuleSet) {
         let numbers = numbers(new);
         let before = std::mem::take(&mut self.rules);
         for (number, state) in before {
@@ -234,24 +243,6 @@ impl Correlator {
                 None => self.bytes -= state.bytes,
             }
         }
-    }
-
-    /// Live keys by type of rule, for the gauges.
-    pub(crate) fn entries(&self, rules: &RuleSet) -> FastMap<&'static str, usize> {
-        let mut entries: FastMap<&'static str, usize> =
-            TYPE_NAMES.iter().map(|name| (*name, 0)).collect();
-        for (number, state) in &self.rules {
-            if let Some(rule) = correlation(rules, *number) {
-                let live = state.groups.len() + state.first_seen.len();
-                *entries.entry(rule.type_name()).or_default() += live;
-            }
-        }
-        entries
-    }
-
-    /// Bytes of all state, as accounted.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 }
 
@@ -319,6 +310,7 @@ mod tests {
     use super::*;
     use crate::compile::fields::FieldId;
     use crate::state::group::{Facts, Sample};
+    use crate::state::shards::Places;
 
     struct NoFacts;
 
@@ -326,11 +318,11 @@ mod tests {
         fn value(&self, _: FieldId) -> Option<String> {
             None
         }
+    }
 
-        fn sample(&self) -> Sample {
-            let json = serde_json::value::RawValue::from_string("{}".into()).unwrap().into();
-            Sample { json, cut: false }
-        }
+    fn sample() -> Sample {
+        let json = serde_json::value::RawValue::from_string("{}".into()).unwrap().into();
+        Sample { json, cut: false }
     }
 
     #[test]
@@ -343,15 +335,17 @@ mod tests {
         let number = rules.order.iter().copied().find(|n| correlation(&rules, *n).is_some());
         let number = number.unwrap();
         let metrics = Metrics::new(&Registry::new());
-        let mut correlator = Correlator::new(&Config::default());
+        let counted = Places::new(&rules, 1).counted(&rules, &[(number, 0)], &NoFacts, &metrics);
+        let room = Room { total: usize::MAX, per_rule: usize::MAX, per_share: usize::MAX };
+        let mut correlator = Correlator::new(&Config::default(), room);
         let event = |correlator: &mut Correlator, source: u64, at: i64, received: i64| {
             correlator.advance(&rules, Timestamp::from_seconds(received));
             let id = EventId { epoch: 1, partition: 0, offset: at.cast_unsigned() };
             let (at, received) = (Timestamp::from_seconds(at), Timestamp::from_seconds(received));
             let last = Last { at, received, id };
             correlator.is_late(source, last);
-            let occurrence = Occurrence { last, source, facts: &NoFacts };
-            assert!(correlator.count(&rules, number, 0, occurrence, &metrics).is_ok());
+            let occurrence = Occurrence { last, source, sample: &sample };
+            correlator.count(&rules, &counted[0], occurrence, &metrics);
             correlator.rules.get(&number).map_or(0, |state| state.deadlines.len())
         };
         event(&mut correlator, 1, 1_000_000, 1_000_000);

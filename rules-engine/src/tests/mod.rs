@@ -11,6 +11,7 @@ mod pipelines;
 mod plain;
 mod routing;
 mod semantics;
+mod threads;
 mod traps;
 
 use std::sync::Arc;
