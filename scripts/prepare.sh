@@ -4,7 +4,7 @@
 #   scripts/prepare.sh build   what building Keng needs: a C/C++ compiler, CMake, the headers of
 #                              OpenSSL, curl and zlib for librdkafka, and Rust
 #   scripts/prepare.sh test    besides: Java and the Apache Kafka broker, Prometheus with promtool,
-#                              rsyslog, Chromium with its driver, an SMTP server
+#                              rsyslog, Chromium with its driver, an SMTP server, pySigma
 #
 # Debian and Ubuntu are installed for; elsewhere it names what is missing and stops.
 set -euo pipefail
@@ -70,10 +70,12 @@ build() {
 
 test_parts() {
   build
-  packages openssl xz-utils prometheus rsyslog chromium chromium-driver python3-aiosmtpd zstd
+  packages openssl xz-utils prometheus rsyslog chromium chromium-driver python3-aiosmtpd \
+    python3-venv zstd
   command -v java >/dev/null || packages openjdk-17-jre-headless
   command -v mvn >/dev/null || packages maven
   scripts/kafka.sh fetch
+  scripts/pysigma.sh fetch
 }
 
 case "${1:-}" in

@@ -3,8 +3,8 @@
 //! A dataset knows exactly which log sources its events belong to: a rule applies if every part
 //! of the log source that it states is stated so by one of them. A log source that is given (on
 //! the command line, by the event's own keys) may be incomplete: a rule applies unless it states
-//! a part otherwise, if the two have some part in common. Where nothing is known, every rule is
-//! tried.
+//! a part otherwise, if the two have some part in common. An event's own `category` or `service` is
+//! a log source only if some rule's has that word. Where nothing is known, every rule is tried.
 
 use std::cell::OnceCell;
 
@@ -293,7 +293,11 @@ impl Plans {
             self.mask(index, |field| event.at((*fields?.get(field)?)?));
             return self.by_mask(index, Origin::Dataset(index), rules);
         }
-        let words = routes.words.map(|index| rules.words().number(text(index)));
+        let [product, category, service] =
+            routes.words.map(|index| rules.words().number(text(index)));
+        // Many products have fields of these two names: `category: Device` is no log source.
+        let known = |word| if word == STRANGE { NOTHING } else { word };
+        let words = [product, known(category), known(service)];
         if words != [NOTHING; 3] {
             return self.by_words(words, Origin::Raw, rules);
         }

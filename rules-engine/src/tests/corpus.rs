@@ -10,10 +10,10 @@ use super::{event, shared_data};
 use crate::{Evaluator, Loaded, load};
 
 /// The folders of active rules; `rules-placeholder` needs value lists, `unsupported` is refused.
-const ACTIVE: [&str; 4] =
+pub(super) const ACTIVE: [&str; 4] =
     ["rules", "rules-emerging-threats", "rules-threat-hunting", "rules-compliance"];
 
-fn unpack(data: &Path) -> tempfile::TempDir {
+pub(super) fn unpack(data: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let archive = data.join("sigma/sigmahq-rules.tar.xz");
     let status =

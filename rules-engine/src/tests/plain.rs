@@ -15,7 +15,7 @@ use crate::sigma::{Expr, rule, yaml};
 use crate::text::fold;
 
 /// Whether the condition holds for the event, whose fields have the rule's own names.
-fn holds(expr: &Expr<Atom>, event: EventRef<'_>) -> bool {
+pub(super) fn holds(expr: &Expr<Atom>, event: EventRef<'_>) -> bool {
     let count = |parts: &[Expr<Atom>]| parts.iter().filter(|part| holds(part, event)).count();
     match expr {
         Expr::Not(part) => !holds(part, event),
@@ -39,7 +39,8 @@ fn values<'e>(subject: &Subject, event: EventRef<'e>) -> Vec<Value<'e>> {
     }
 }
 
-fn test(atom: &Atom, value: Value<'_>, event: EventRef<'_>) -> bool {
+/// Whether the test holds of one value.
+pub(super) fn test(atom: &Atom, value: Value<'_>, event: EventRef<'_>) -> bool {
     let text = value::text(value);
     match &atom.test {
         Test::Present => true,

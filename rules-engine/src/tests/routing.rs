@@ -114,6 +114,15 @@ fn the_events_own_keys_route_it() {
 }
 
 #[test]
+fn a_category_or_service_of_the_products_own_is_no_log_source() {
+    let all = ["process", "network", "sysmon", "windows", "linux", "syslog", "any"];
+    assert_eq!(found(r#"{"Image":"x","category":"Device"}"#, None), all);
+    assert_eq!(found(r#"{"Image":"x","service":"cifs/host$","category":1}"#, None), all);
+    let event = r#"{"Image":"x","product":"linux","category":"Device"}"#;
+    assert_eq!(found(event, None), ["linux", "syslog", "any"]);
+}
+
+#[test]
 fn a_windows_channel_means_windows() {
     let all = ["process", "network", "sysmon", "windows", "any"];
     let raw =

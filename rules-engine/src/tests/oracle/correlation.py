@@ -1,7 +1,7 @@
 # What pySigma's SQLite backend finds, told as Keng tells it.
 #
 # Reads {"base": YAML, "rules": [YAML], "streams": [[[time, kinds, key, value]]], "span", "end"}
-# and writes, for each rule and stream, {key: [time]}, or null for a rule that pySigma refuses.
+# and writes, for each rule and stream, {key: [time]}, or the reason for which pySigma refuses a rule.
 # The SQL tells of every moment at which a condition holds. Keng uses events up: so the earliest
 # moment is taken, everything of the key up to it deleted, and the SQL asked again. Bounds that
 # Keng decides at the end of windows are asked of each window's events alone.
@@ -51,8 +51,7 @@ def answer(rule, windows):
     try:
         query = backend.convert(SigmaCollection.from_yaml(asked["base"] + rule))[-1]
     except Exception as refused:
-        print(refused, file=sys.stderr)
-        return None
+        return str(refused)
     results = []
     for stream in asked["streams"]:
         by_key = {}
