@@ -225,6 +225,11 @@ const VECTORS: &[Vector] = &[
         "s: {a|contains|windash: ' -a-b '}\n  condition: s",
         &[r#"{"a":"x /a-b y"}"#, r#"{"a":"x -a/b y"}"#, r#"{"a":"x \u2015a-b y"}"#],
     ),
+    (
+        "s: {a|windash: –enc}\n  condition: s",
+        &[r#"{"a":"–enc"}"#, r#"{"a":"-enc"}"#, r#"{"a":"/enc"}"#],
+    ),
+    ("s: {a|contains|windash: '-a -b -c -d'}\n  condition: s", &[r#"{"a":"-a -b -c -d"}"#]),
     ("s: {a|base64: foobar}\n  condition: s", &[r#"{"a":"Zm9vYmFy"}"#, r#"{"a":"zM9VyMfY"}"#]),
     (
         "s: {a|base64offset|contains: foobar}\n  condition: s",
