@@ -12,10 +12,10 @@
 #
 # Answers are kept beside the installed pySigma, by a checksum of this file, of everything that
 # was asked, and of the versions that answered.
+import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import re
 import sqlite3
@@ -37,16 +37,19 @@ def kept(kind, asked, answer):
     folder = pathlib.Path(sys.prefix) / "answers"
     folder.mkdir(exist_ok=True)
     file = folder / f"{kind}-{known.hexdigest()}.json"
-    if file.exists():
-        file.touch()
-        return json.loads(file.read_text())
-    found = answer()
-    fresh = file.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(found))
-    fresh.rename(file)
-    newest = sorted(folder.iterdir(), key=lambda old: old.stat().st_mtime, reverse=True)
-    for old in newest[KEPT:]:
-        old.unlink(missing_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        # Tests that run side by side ask for the same rules: one of them converts them.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if file.exists():
+            file.touch()
+            return json.loads(file.read_text())
+        found = answer()
+        fresh = folder.with_suffix(".fresh")
+        fresh.write_text(json.dumps(found))
+        fresh.rename(file)
+        newest = sorted(folder.iterdir(), key=lambda old: old.stat().st_mtime, reverse=True)
+        for old in newest[KEPT:]:
+            old.unlink()
     return found
 
 
