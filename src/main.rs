@@ -39,7 +39,7 @@ enum Command {
     Check(check::Check),
     /// Raw records to ECS events, one per input line
     Parse(parse::Parse),
-    /// Check, try and test detection rules
+    /// Check, try, test and backtest detection rules
     Rules(rules::Rules),
     /// Search the events of a node
     Search(search::Search),
@@ -100,7 +100,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),
         Command::Parse(arguments) => parse::run(&arguments),
-        Command::Rules(arguments) => rules::run(arguments),
+        Command::Rules(arguments) => rules::run(arguments).await,
         Command::Search(arguments) => search::run(arguments).await,
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Alerts(arguments) => alerts::run(arguments).await,

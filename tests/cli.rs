@@ -69,6 +69,12 @@ fn the_shipped_rules_pass_their_tests() {
 }
 
 #[test]
+fn the_shipped_rules_give_no_warning() {
+    let output = keng_with(&["rules", "check", "--strict", "config/rules"], b"");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+#[test]
 fn a_broken_rule_is_told_with_file_and_line() {
     let folder = tempfile::tempdir().expect("a directory");
     let path = folder.path().join("broken.yml");

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Caller;
-use crate::limits::{SEARCHES_MAX, TAILS_MAX};
+use crate::limits::{BACKTESTS_MAX, SEARCHES_MAX, TAILS_MAX};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::{Config, State};
@@ -23,6 +23,7 @@ pub(crate) struct App {
     pub(crate) tails: Arc<Semaphore>,
     /// Rule checks: one at a time, because a text of some KiB can take a lot to compile.
     pub(crate) checks: Arc<Semaphore>,
+    pub(crate) backtests: Arc<Semaphore>,
     /// Ends what would go on for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -37,6 +38,7 @@ impl App {
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
             checks: Arc::new(Semaphore::new(1)),
+            backtests: Arc::new(Semaphore::new(BACKTESTS_MAX)),
             stop,
         })
     }

@@ -12,9 +12,11 @@
 mod access;
 mod alerts;
 mod app;
+pub mod backtest;
 mod config;
 mod error;
 mod events;
+mod explain;
 mod extract;
 mod gate;
 pub mod limits;

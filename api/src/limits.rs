@@ -44,6 +44,28 @@ pub const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 /// search page asks for rows, histogram and top values at once.
 pub const SEARCHES_MAX: usize = 16;
 
+/// Backtests at a time, besides counting among the searches: each takes a core for as long as a
+/// search may, and memory for the events that it has yet to examine.
+pub const BACKTESTS_MAX: usize = 1;
+
+/// Events that a backtest examines unless its request says otherwise.
+pub const BACKTEST_EVENTS_DEFAULT: usize = 5_000_000;
+
+/// Most events that a backtest may be asked to examine: up to 32 bytes of memory for each.
+pub const BACKTEST_EVENTS_MAX: usize = 20_000_000;
+
+/// Findings of each rule that a backtest gives unless its request says otherwise.
+pub const BACKTEST_FINDINGS_DEFAULT: usize = 10;
+
+/// Most findings of one rule that a backtest gives; all are counted.
+pub const BACKTEST_FINDINGS_MAX: usize = 100;
+
+/// Bytes of sample events in one backtest's answer. Findings beyond are counted only.
+pub const BACKTEST_FINDINGS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of explanations in one answer: one of a large rule has 100 KiB.
+pub const EXPLANATIONS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Live tails at a time; each evaluates its query on every event.
 pub const TAILS_MAX: usize = 64;
 

@@ -15,7 +15,8 @@ use crate::access::Access::{self, Needs, Open, OpenOnLoopback, SignedIn};
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::{
-    alerts, events, gate, operations, page, people, rules, search, session, sources, tail,
+    alerts, backtest, events, explain, gate, operations, page, people, rules, search, session,
+    sources, tail,
 };
 
 /// How a request is bounded and counted.
@@ -242,6 +243,23 @@ fn rule_routes() -> Vec<Route> {
         )
         .takes("application/yaml")
         .gives("RuleCheck"),
+        post(
+            "/api/v1/rules:backtest",
+            Needs(P::ReadEvents),
+            backtest::backtest,
+            "What rules would have found in indexed history",
+        )
+        .kind(Kind::Search)
+        .takes("BacktestRequest")
+        .gives("BacktestAnswer"),
+        post(
+            "/api/v1/rules:explain",
+            Needs(P::ReadEvents),
+            explain::explain,
+            "Why rules match an event or do not, test by test",
+        )
+        .takes("ExplainRequest")
+        .gives("ExplainAnswer"),
     ]
 }
 

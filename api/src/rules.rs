@@ -1,16 +1,23 @@
 //! The rules that run, and checking rules before they do.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use keng_rules_engine::{Problem as RuleProblem, RuleSummary, load_text};
+use keng_alerting::Permission;
+use keng_rules_engine::{Config, Loaded, Problem as RuleProblem, RuleSummary, Warning};
 use serde::Serialize;
 
+use crate::CurrentRules;
+use crate::access::{Caller, forbidden};
 use crate::app::App;
 use crate::extract::{bytes, media_type};
 use crate::limits::BODY_BYTES_MAX;
 use crate::problem::{Code, Problem};
+
+/// Most rules that a request may name: they are looked for one by one.
+const IDS_MAX: usize = 1_000;
 
 #[derive(Serialize)]
 pub(crate) struct RuleList {
@@ -20,8 +27,7 @@ pub(crate) struct RuleList {
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<RuleList>, Problem> {
-    let current = app.state.rules.as_ref().ok_or_else(|| Problem::role_absent("rules"))?;
-    let current = current.borrow().clone();
+    let current = app.current()?;
     let rules = current.rules.summaries().to_vec();
     Ok(Json(RuleList { rules, problems: current.problems.to_vec() }))
 }
@@ -33,9 +39,12 @@ pub(crate) struct CheckAnswer {
     /// Faults in the others.
     failed: usize,
     errors: Vec<RuleProblem>,
+    /// What is odd about the sound ones.
+    warnings: Vec<Warning>,
 }
 
-/// Compiles a text of Sigma rules as YAML without running them.
+/// Compiles a text of Sigma rules as YAML, with this node's pipelines and value lists, without
+/// running them.
 pub(crate) async fn check(
     State(app): State<Arc<App>>,
     request: Request,
@@ -47,18 +56,93 @@ pub(crate) async fn check(
             .hint("send the rules with `Content-Type: application/yaml`"));
     }
     let body = bytes(request, &(), BODY_BYTES_MAX).await?;
-    let datasets = app.state.datasets;
-    let turn = Arc::clone(&app.checks)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::Busy, "other rules are being checked").retry_after(1))?;
-    let compile = move || {
-        // Held until the work is done, not until the sender hangs up.
-        let _turn = turn;
-        let text = String::from_utf8_lossy(&body);
-        load_text("request", &text, datasets)
-    };
-    let checked = tokio::task::spawn_blocking(compile).await;
-    let loaded = checked.map_err(|error| Problem::internal("checking the rules", error))?;
-    let errors = loaded.problems;
-    Ok(Json(CheckAnswer { loaded: loaded.rules.len(), failed: errors.len(), errors }))
+    let (loaded, _) = app.compile(String::from_utf8_lossy(&body).into_owned()).await?;
+    let Loaded { rules, problems: errors, warnings } = loaded;
+    Ok(Json(CheckAnswer { loaded: rules.len(), failed: errors.len(), errors, warnings }))
+}
+
+/// The rules that a request speaks of.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Written in it.
+    Text(String),
+    /// Loaded here, by their ids.
+    Ids(Vec<String>),
+}
+
+impl Asked {
+    pub(crate) fn new(rules: Option<String>, ids: Option<Vec<String>>) -> Result<Self, Problem> {
+        match (rules, ids) {
+            (Some(text), None) => Ok(Self::Text(text)),
+            (None, Some(ids)) if ids.len() <= IDS_MAX => Ok(Self::Ids(ids)),
+            (None, Some(_)) => {
+                Err(Problem::new(Code::Malformed, format!("at most {IDS_MAX} `ids` are taken")))
+            }
+            _ => Err(Problem::new(Code::Malformed, "rules are needed")
+                .hint("give either `rules`, as YAML, or the `ids` of rules that are loaded")),
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "rules of its own ({} bytes)", text.len()),
+            Self::Ids(ids) => match ids.as_slice() {
+                [first, _, _, _, ..] => write!(f, "{first} and {} more", ids.len() - 1),
+                few => f.write_str(&few.join(", ")),
+            },
+        }
+    }
+}
+
+impl App {
+    /// The rules that are asked for, and the settings that they run with.
+    pub(crate) async fn load(
+        &self,
+        caller: &Caller,
+        asked: Asked,
+    ) -> Result<(Loaded, Arc<Config>), Problem> {
+        if !caller.principal.may(Permission::ReadRules) {
+            return Err(forbidden(&caller.principal, Permission::ReadRules));
+        }
+        let ids = match asked {
+            Asked::Text(text) => return self.compile(text).await,
+            Asked::Ids(ids) => ids,
+        };
+        let CurrentRules { rules, settings, .. } = self.current()?;
+        let pick = move || rules.subset(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        let picked = self.compiling(pick).await?;
+        let rules = picked.map_err(|error| Problem::new(Code::NotFound, error.to_string()))?;
+        Ok((Loaded { rules, ..Loaded::default() }, settings))
+    }
+
+    fn current(&self) -> Result<CurrentRules, Problem> {
+        let current = self.state.rules.as_ref().ok_or_else(|| Problem::role_absent("rules"))?;
+        Ok(current.borrow().clone())
+    }
+
+    /// Compiles rules as this node would.
+    async fn compile(&self, text: String) -> Result<(Loaded, Arc<Config>), Problem> {
+        let (settings, datasets) = (self.current()?.settings, self.state.datasets);
+        let used = Arc::clone(&settings);
+        let compile = move || used.load_text("request", &text, datasets);
+        Ok((self.compiling(compile).await?, settings))
+    }
+
+    /// Does what may take long to compile, on a thread that may block.
+    async fn compiling<T: Send + 'static>(
+        &self,
+        compile: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.checks).try_acquire_owned().map_err(|_| {
+            Problem::new(Code::Busy, "other rules are being checked").retry_after(1)
+        })?;
+        let compiled = tokio::task::spawn_blocking(move || {
+            // Held until the work is done, not until the sender hangs up.
+            let _turn = turn;
+            compile()
+        });
+        compiled.await.map_err(|error| Problem::internal("checking the rules", error))
+    }
 }

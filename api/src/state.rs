@@ -62,6 +62,8 @@ pub struct CurrentRules {
     pub rules: Arc<RuleSet>,
     /// What could not be loaded.
     pub problems: Arc<Vec<Problem>>,
+    /// What they were loaded with: pipelines and value lists are for other rules too.
+    pub settings: Arc<keng_rules_engine::Config>,
 }
 
 /// A part of the node.

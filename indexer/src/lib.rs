@@ -36,4 +36,4 @@ pub use index::{Appended, Index, Maintained, Position};
 pub use request::{
     CompleteRequest, FacetsRequest, FieldsRequest, HistogramRequest, SearchRequest, Sort,
 };
-pub use search::{Control, Searcher};
+pub use search::{Control, ScanBound, ScanProgress, ScanRequest, Scanned, Searcher, Sieve, Wanted};

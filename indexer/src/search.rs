@@ -15,13 +15,15 @@ mod hits;
 mod lookup;
 mod plan;
 mod rows;
+mod scan;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use keng_event::{Dataset, EventId, Timestamp};
+use keng_event::{Batch, Dataset, EventId, EventRef, Timestamp};
 
 use crate::answer::{CompleteAnswer, FacetsAnswer, FieldsAnswer, HistogramAnswer, SearchAnswer};
 use crate::config::Config;
@@ -32,6 +34,7 @@ use crate::request::{
 };
 use crate::store::manifest::IdRange;
 use rows::Rows;
+pub use scan::{ScanBound, ScanProgress, ScanRequest, Scanned, Sieve, Wanted};
 
 /// What a search is held to from outside: what time it is for the asker, whether the asker is
 /// still there, and how long it may take.
@@ -142,15 +145,43 @@ impl Searcher {
         fields::complete(&self.searched, request, control)
     }
 
+    /// Hands over the events of a range that may fulfil what is wanted, page by page, in the order
+    /// in which they were received. Memory is bounded by [`ScanRequest::events_max`]: 32 bytes for
+    /// each. It runs on the caller's thread alone, beside searches and appends.
+    ///
+    /// # Errors
+    /// [`Error::Request`], [`Error::Cancelled`], or what the disk gave.
+    pub fn scan(
+        &self,
+        request: &ScanRequest<'_>,
+        sieve: &mut dyn Sieve,
+        control: &Control<'_>,
+        visit: &mut dyn FnMut(&Batch, ScanProgress) -> ControlFlow<()>,
+    ) -> Result<Scanned, Error> {
+        scan::scan(&self.searched, request, sieve, control, visit)
+    }
+
     /// The event of that id as ECS JSON.
     ///
     /// # Errors
     /// What the disk gave.
     pub fn get(&self, id: EventId) -> Result<Option<String>, Error> {
+        self.read(id, |event| event.to_json())
+    }
+
+    /// What `read` makes of the event of that id.
+    ///
+    /// # Errors
+    /// What the disk gave.
+    pub fn read<T>(
+        &self,
+        id: EventId,
+        read: impl FnOnce(EventRef<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
         let snapshot = self.searched.snapshot();
         let mut tail = snapshot.tail.iter().rev().flat_map(|entry| entry.events());
         if let Some(event) = tail.find(|event| event.id() == Some(id)) {
-            return Ok(Some(event.to_json()));
+            return Ok(Some(read(event)));
         }
         let may_hold = |range: &IdRange| {
             (range.epoch, range.partition) == (id.epoch, id.partition)
@@ -159,7 +190,7 @@ impl Searcher {
         for shard in snapshot.shards.iter().filter(|shard| shard.meta.ids.iter().any(may_hold)) {
             let open = shard.open()?;
             if let Some(event) = open.find(id) {
-                return Rows::new(shard, open).event(event, |event| event.to_json()).map(Some);
+                return Rows::new(shard, open).event(event, read).map(Some);
             }
         }
         Ok(None)

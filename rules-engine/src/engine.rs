@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keng_event::hash::fnv64;
 use keng_event::{Batch, Finding, Timestamp};
-use keng_metrics::Registry;
+use keng_metrics::{Counter, Registry};
 
 use crate::hit::{Detectors, Hit};
 use crate::metrics::{Metrics, count};
@@ -177,6 +177,12 @@ impl Engine {
         for (kind, entries) in self.sink.shards.entries(self.rules()) {
             self.sink.metrics.state_entries.with(&[kind]).set(count(entries));
         }
+    }
+
+    /// How often the rule at this place of the set has matched since the set is in force.
+    #[must_use]
+    pub fn matches(&self, rule: usize) -> u64 {
+        self.sink.matches.get(rule).and_then(Option::as_ref).map_or(0, Counter::get)
     }
 
     /// Memory that the state of correlation rules takes, in bytes.

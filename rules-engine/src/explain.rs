@@ -2,7 +2,7 @@
 //! values that the event has.
 
 use keng_event::EventRef;
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::compile::atoms::AtomId;
 use crate::sigma::Expr;
@@ -15,9 +15,11 @@ const SHOWN_MAX: usize = 5;
 /// What one rule makes of one event.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation<'r> {
-    /// The rule.
-    #[serde(skip)]
+    /// The rule; in JSON its id.
+    #[serde(serialize_with = "id")]
     pub rule: &'r RuleSummary,
+    /// The rule's title.
+    pub title: &'r str,
     /// Whether the event comes from the rule's log source.
     pub log_source: bool,
     /// Whether the rule matches: the log source is right, and the condition holds.
@@ -26,8 +28,12 @@ pub struct Explanation<'r> {
     pub condition: Verdict,
 }
 
+fn id<S: Serializer>(rule: &&RuleSummary, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rule.id)
+}
+
 /// A part of a condition and whether it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Whether it holds.
     pub holds: bool,
@@ -37,7 +43,7 @@ pub struct Verdict {
 }
 
 /// A part of a condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Part {
     /// Every part must hold.
@@ -98,7 +104,8 @@ impl Evaluator {
             });
             let Some(condition) = verdict else { continue };
             let matched = hits.contains(&number);
-            explained.push(Explanation { rule, log_source, matched, condition });
+            let title = rule.title.as_str();
+            explained.push(Explanation { rule, title, log_source, matched, condition });
         }
         explained
     }

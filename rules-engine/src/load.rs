@@ -51,24 +51,37 @@ impl Config {
     /// Reads the rules that it names and compiles them for `datasets`, with its value lists.
     #[must_use]
     pub fn load(&self, datasets: &'static [Dataset]) -> Loaded {
+        let mut reader = self.reader();
+        for path in &self.paths {
+            reader.path(path, 0);
+        }
+        reader.compile(Library::open(self.lists.as_deref()), datasets)
+    }
+
+    /// Compiles the rules in one text with its pipelines and value lists, without the rules that
+    /// it names; `name` stands for the file in problems.
+    #[must_use]
+    pub fn load_text(&self, name: &str, yaml: &str, datasets: &'static [Dataset]) -> Loaded {
+        let mut reader = self.reader();
+        reader.text(name, yaml);
+        reader.compile(Library::open(self.lists.as_deref()), datasets)
+    }
+
+    /// A reader that knows the pipelines.
+    fn reader(&self) -> Reader {
         let mut reader = Reader::default();
         for path in &self.pipelines {
             reader.pipeline(path);
         }
         reader.assembly.pipelines.sort_by_key(|pipeline| pipeline.priority);
-        for path in &self.paths {
-            reader.path(path, 0);
-        }
-        reader.compile(Library::open(self.lists.as_deref()), datasets)
+        reader
     }
 }
 
 /// Compiles the rules in one text; `name` stands for the file in problems.
 #[must_use]
 pub fn load_text(name: &str, yaml: &str, datasets: &'static [Dataset]) -> Loaded {
-    let mut reader = Reader::default();
-    reader.text(name, yaml);
-    reader.compile(Library::default(), datasets)
+    Config::default().load_text(name, yaml, datasets)
 }
 
 #[derive(Debug, Default)]

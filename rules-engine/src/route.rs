@@ -231,7 +231,7 @@ pub(crate) struct BatchRoutes {
 }
 
 /// The dataset of what no parser claimed.
-const GENERIC: &str = "generic";
+pub(crate) const GENERIC: &str = "generic";
 
 /// What a Windows event calls its channel.
 const CHANNELS: [&str; 4] = ["Channel", "winlog.channel", "Event.System.Channel", "System.Channel"];

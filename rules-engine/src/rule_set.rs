@@ -132,7 +132,7 @@ impl RuleSet {
     /// # Errors
     /// [`Error::UnknownRule`].
     pub fn run_test(&self, rule_id: &str, batches: &[Batch]) -> Result<u64, Error> {
-        let rules = Arc::new(self.with_references(rule_id)?);
+        let rules = Arc::new(self.subset(&[rule_id])?);
         let mut engine = Engine::new(rules, Config::default(), &Registry::new());
         let mut findings = Vec::new();
         for batch in batches {
@@ -194,11 +194,19 @@ impl RuleSet {
         Plan::new(detections, self.tables.fields.len())
     }
 
-    /// A set of one rule and all that it refers to.
-    fn with_references(&self, rule_id: &str) -> Result<Self, Error> {
-        let position = self.summaries.iter().position(|rule| rule.id == rule_id);
-        let Some(first) = position else { return Err(Error::UnknownRule(rule_id.to_owned())) };
-        let mut wanted = vec![first];
+    /// A set of some rules and all that they refer to.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRule`].
+    pub fn subset(&self, rule_ids: &[&str]) -> Result<Self, Error> {
+        let mut wanted = Vec::with_capacity(rule_ids.len());
+        for id in rule_ids {
+            match self.summaries.iter().position(|rule| rule.id == *id) {
+                Some(number) if wanted.contains(&number) => {}
+                Some(number) => wanted.push(number),
+                None => return Err(Error::UnknownRule((*id).to_owned())),
+            }
+        }
         let mut at = 0;
         while let Some(number) = wanted.get(at).copied() {
             at += 1;

@@ -1,11 +1,13 @@
-//! `keng rules`: check, try and test detection rules without a node.
+//! `keng rules`: check, try and test detection rules, and run them over history.
 
+mod backtest;
 mod check;
 mod coverage;
 mod eval;
 mod events;
 mod explain;
 mod test;
+mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,8 @@ pub(crate) struct Rules {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Print what rules would have found in indexed history
+    Backtest(backtest::Backtest),
     /// Compile rules and say what is wrong with those that fail, and what is odd about others
     Check(check::Check),
     /// Print which ATT&CK techniques the rules recognise, by tactic
@@ -40,12 +44,13 @@ enum Action {
 ///
 /// # Errors
 /// When files cannot be read or arguments make no sense.
-pub(crate) fn run(arguments: Rules) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Rules) -> anyhow::Result<Exit> {
     match arguments.action {
+        Action::Backtest(backtest) => backtest::run(&backtest).await,
         Action::Check(check) => check::run(&check),
         Action::Coverage(coverage) => coverage::run(&coverage),
         Action::Eval(eval) => eval::run(&eval),
-        Action::Explain(explain) => explain::run(&explain),
+        Action::Explain(explain) => explain::run(&explain).await,
         Action::Test(test) => test::run(&test),
     }
 }
@@ -62,6 +67,16 @@ struct Surroundings {
 }
 
 impl Surroundings {
+    /// Refuses what has no effect where a node compiles the rules.
+    fn for_offline_only(&self) -> anyhow::Result<()> {
+        if self.pipelines.is_empty() && self.lists.is_none() {
+            return Ok(());
+        }
+        let reason = "the node compiles rules with its own pipelines and lists: leave --pipeline \
+                      and --lists out, or read the index itself with --offline";
+        Err(Failure::error(Exit::Invalid, reason))
+    }
+
     /// Reads and compiles the rules of `paths`.
     fn load(&self, paths: &[PathBuf]) -> Loaded {
         let beside = |path: &PathBuf| Some(path.parent().unwrap_or(Path::new("")).join("lists"));

@@ -1,6 +1,6 @@
 //! `keng search`: asks a node, or reads the index where none runs, and prints what was found.
 
-mod source;
+pub(super) mod source;
 
 use std::collections::BTreeSet;
 

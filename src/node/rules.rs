@@ -25,7 +25,8 @@ pub(super) fn load(settings: &Settings) -> CurrentRules {
         tracing::debug!(%warning, "odd rule");
     }
     tracing::info!(rules = rules.len(), problems = problems.len(), "rules loaded");
-    CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems) }
+    let settings = Arc::new(settings.rules.clone());
+    CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems), settings }
 }
 
 /// What `POST /-/reload` and SIGHUP do: reads configuration and rules anew and changes the rules
@@ -135,7 +136,11 @@ fn read(path: Option<&Path>, known: &[keng_rules_engine::Problem]) -> Result<Cur
     let new: Vec<String> =
         problems.iter().filter(|problem| !is_known(problem)).map(ToString::to_string).collect();
     match new.as_slice() {
-        [] => Ok(CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems) }),
+        [] => Ok(CurrentRules {
+            rules: Arc::new(rules),
+            problems: Arc::new(problems),
+            settings: Arc::new(settings.rules),
+        }),
         new => Err(new.join("\n")),
     }
 }

@@ -4,6 +4,7 @@
 //! of unknown origin under one of the names that Windows exporters are known to use. Which names
 //! of a batch mean which fields is resolved once per batch ([`Bindings::resolve`]).
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use keng_event::{Batch, Dataset, FieldIndex};
@@ -78,6 +79,9 @@ const RAW_ALIASES: [(&str, &[&str]); 3] = [
     ("Computer", &["winlog.computer_name"]),
 ];
 
+/// Fields that every event has outside its record.
+pub(crate) const HEADERS: [&str; 2] = ["@timestamp", "event.ingested"];
+
 /// Which event fields are bound to which rule field, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bound {
@@ -140,7 +144,7 @@ impl Bindings {
             }
         }
         resolved.stored.sort_unstable();
-        for header in ["@timestamp", "event.ingested"] {
+        for header in HEADERS {
             if let (Some(index), Some(bound)) = (batch.index_of(header), names.get(header)) {
                 resolved.always.extend(bound.iter().map(|bound| (index, bound.field, bound.rank)));
             }
@@ -153,13 +157,22 @@ impl Bindings {
 fn lookup<'n>(names: &'n Names, origin: Origin, name: &str) -> &'n [Bound] {
     let direct = names.get(name);
     let found = direct.or_else(|| match origin {
-        Origin::Raw => {
-            let rest = USER_DATA.iter().find_map(|prefix| name.strip_prefix(prefix))?;
-            names.get(rest.split_once('.')?.1)
-        }
+        Origin::Raw => names.get(within_user_data(name)?),
         Origin::Dataset(_) => None,
     });
     found.map_or(&[], Vec::as_slice)
+}
+
+/// The name of a field within `UserData`, without the name of the event.
+pub(crate) fn within_user_data(name: &str) -> Option<&str> {
+    let rest = USER_DATA.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    rest.split_once('.').map(|(_, field)| field)
+}
+
+/// Every name under which an event of any origin may have a rule's field, besides those
+/// [`within_user_data`].
+pub(crate) fn stored_names(name: &str, datasets: &[Dataset]) -> BTreeSet<String> {
+    datasets.iter().flat_map(|dataset| of_dataset(name, dataset)).chain(raw(name)).collect()
 }
 
 fn of_dataset(name: &str, dataset: &Dataset) -> Vec<String> {

@@ -89,6 +89,11 @@ fn clues(atom: &Atom, fields: &mut Fields) -> Option<Vec<Clue>> {
         Subject::Keywords => FieldId::KEYWORDS,
         Subject::Field(name) => fields.intern(name),
     };
+    clues_in(atom, field)
+}
+
+/// What must be in the field for the test to hold; `None`: nothing that could be looked up.
+pub(crate) fn clues_in(atom: &Atom, field: FieldId) -> Option<Vec<Clue>> {
     let present = || match field {
         FieldId::KEYWORDS => None,
         field => Some(vec![Clue { field, literal: None }]),

@@ -164,6 +164,15 @@ pub(crate) fn unreachable(detection: &Detection) -> Vec<Remark> {
         .collect()
 }
 
+/// Whether a name is built like those that datasets give to what ECS has no field for
+/// (`sshd.method`): below a name of their own. Which there are, only their parsers know.
+fn is_of_dataset(name: &str) -> bool {
+    let Some((root, _)) = name.split_once('.') else { return false };
+    let below =
+        |field: Field| field.name().strip_prefix(root).is_some_and(|rest| rest.starts_with('.'));
+    !Field::all().any(below)
+}
+
 /// Fields that no event of the rule's log source has, where the log source is one that we parse.
 pub(crate) fn fields(detection: &Detection, datasets: &[Dataset]) -> Vec<Remark> {
     let applies = |dataset: &&Dataset| {
@@ -177,6 +186,7 @@ pub(crate) fn fields(detection: &Detection, datasets: &[Dataset]) -> Vec<Remark>
     }
     let known = |name: &str| {
         Field::named(name).is_some()
+            || is_of_dataset(name)
             || datasets
                 .iter()
                 .flat_map(|dataset| dataset.aliases)

@@ -22,7 +22,7 @@ pub(super) fn unpack(data: &Path) -> tempfile::TempDir {
     folder
 }
 
-fn load_folders(root: &Path, folders: &[&str]) -> Loaded {
+pub(super) fn load_folders(root: &Path, folders: &[&str]) -> Loaded {
     let paths: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
     load(&paths, &[])
 }

@@ -7,6 +7,7 @@ mod correlation_definition;
 mod correlation_types;
 mod lists;
 mod loading;
+mod necessary;
 mod oracle;
 mod pipelines;
 mod plain;

@@ -1,5 +1,6 @@
 //! The plain interpreter: the meaning of a rule, without index, sharing or buffers. Random rules
-//! on random events must come out the same either way.
+//! on random events must come out the same either way, and what matches must have what its rule
+//! needs.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use keng_event::{BatchBuilder, EventRef, Timestamp, Value};
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::Necessary;
 use crate::evaluate::detector::Detector;
 use crate::evaluate::value;
 use crate::sigma::rule::{Document, Draft};
@@ -209,6 +211,7 @@ proptest! {
         }
         let batch = builder.finish();
         let mut detector = Detector::new(Arc::clone(&rules));
+        let mut necessary = Necessary::new(Arc::clone(&rules));
         let mut names = detector.names(&batch);
         for event in batch.iter() {
             let found = detector.evaluate(event, &mut names, None).0.to_vec();
@@ -216,6 +219,7 @@ proptest! {
                 .filter(|(_, expr)| holds(expr, event))
                 .map(|(number, _)| number)
                 .collect();
+            super::necessary::check(&mut necessary, event, &found);
             prop_assert_eq!(found, wanted, "{} on {:?}", text, event.to_json());
         }
     }

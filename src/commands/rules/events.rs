@@ -22,7 +22,7 @@ pub(super) struct Input {
     #[arg(long, required = true, num_args = 1..)]
     rules: Vec<PathBuf>,
     #[command(flatten)]
-    surroundings: super::Surroundings,
+    pub(super) surroundings: super::Surroundings,
     /// Log source of the events: product=…,category=…,service=… [default: as each event says]
     #[arg(long)]
     pub(super) logsource: Option<LogSourceFilter>,
@@ -44,6 +44,11 @@ impl Input {
             (None, Some((last, rules))) if !rules.is_empty() && input(last) => (rules, last),
             (None, _) => (&self.rules, Path::new("-")),
         }
+    }
+
+    /// Rule files and directories.
+    pub(super) fn rule_paths(&self) -> &[PathBuf] {
+        &self.rules
     }
 
     /// The sound rules; the others are told on standard error.

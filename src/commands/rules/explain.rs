@@ -1,15 +1,22 @@
 //! `keng rules explain`: why each rule did or did not match each event, test by test.
 
+use std::fmt;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
 use keng_event::{Clock, SystemClock};
+use keng_indexer::Searcher;
 use keng_ingest::parse::Format;
 use keng_rules_engine::{Evaluator, Explanation, Part, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::events::{self, Input};
-use crate::exit::Exit;
+use super::written::Written;
+use crate::client::{Client, Remote, part};
+use crate::commands::search::source::{Source, failure};
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Arguments of `keng rules explain`.
@@ -17,64 +24,139 @@ use crate::output;
 pub(crate) struct Explain {
     #[command(flatten)]
     input: Input,
+    /// Explain this event of the node, or of the index under --data where no node runs
+    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "logsource"])]
+    event_id: Option<String>,
     /// Print one line of JSON for each event and rule
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What one rule makes of one event, as this command and a node say it.
+#[derive(Serialize, Deserialize)]
+struct Explained {
+    rule: String,
+    title: String,
+    log_source: bool,
+    matched: bool,
+    condition: Verdict,
+}
+
+impl From<Explanation<'_>> for Explained {
+    fn from(explanation: Explanation<'_>) -> Self {
+        let Explanation { rule, title, log_source, matched, condition } = explanation;
+        Self { rule: rule.id.clone(), title: title.to_owned(), log_source, matched, condition }
+    }
+}
+
+/// Which event is explained.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Place<'a> {
+    Line(u64),
+    Event(&'a str),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Event(id) => write!(f, "event {id}"),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
-    line: u64,
-    rule: &'a str,
-    title: &'a str,
     #[serde(flatten)]
-    explanation: &'a Explanation<'a>,
+    place: &'a Place<'a>,
+    #[serde(flatten)]
+    explained: &'a Explained,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the file cannot be read, or no rule at all is sound.
-pub(super) fn run(arguments: &Explain) -> anyhow::Result<Exit> {
-    let rules = Arc::new(arguments.input.load()?);
-    let alone = rules.len() == 1;
-    let mut evaluator = Evaluator::new(rules);
+/// When the events cannot be read, or no rule at all is sound.
+pub(super) async fn run(arguments: &Explain) -> anyhow::Result<Exit> {
+    if let Some(id) = &arguments.event_id {
+        return match Source::choose(&arguments.remote, false)? {
+            Source::Node(client) => arguments.at_node(&client, id).await,
+            // Nothing else waits for this thread.
+            Source::Disk(searcher) => {
+                tokio::task::block_in_place(|| arguments.on_disk(&searcher, id))
+            }
+        };
+    }
+    let mut evaluator = Evaluator::new(Arc::new(arguments.input.load()?));
     let now = SystemClock::default().now();
     arguments.input.each_line(|number, raw| {
         let batch = events::parse(raw, Format::Auto, number, now);
         let Some(event) = batch.get(0) else { return Ok(()) };
         let explained = evaluator.explain(event, arguments.input.logsource.as_ref());
-        if arguments.json {
-            return explained.iter().try_for_each(|explanation| {
-                let (rule, title) = (&explanation.rule.id, &explanation.rule.title);
-                output::json_line(&Line { line: number, rule, title, explanation })
-            });
-        }
-        // Of a large set most rules speak of other log sources; that is one sentence.
-        let (near, far): (Vec<_>, Vec<_>) =
-            explained.iter().partition(|explanation| alone || explanation.log_source);
-        for explanation in near {
-            for line in lines(number, explanation) {
-                output::line(&output::safe(&line))?;
-            }
-        }
-        if !far.is_empty() {
-            output::line(&format!("line {number}: {} rules are for other log sources", far.len()))?;
-        }
-        Ok(())
+        arguments.print(&Place::Line(number), explained.into_iter().map(Explained::from).collect())
     })?;
     Ok(Exit::Fine)
 }
 
-fn lines(number: u64, explanation: &Explanation<'_>) -> Vec<String> {
-    let verdict = match (explanation.matched, explanation.log_source) {
+impl Explain {
+    async fn at_node(&self, client: &Client, id: &str) -> anyhow::Result<Exit> {
+        self.input.surroundings.for_offline_only()?;
+        let written = Written::read(self.input.rule_paths())?;
+        let body = json!({"event_id": id, "rules": written.text});
+        let answer: Value = client.post("/api/v1/rules:explain", &body).await?;
+        let refused = written.tell(part(&answer, "/problems"));
+        let explained = serde_json::from_value(part(&answer, "/explanations").clone());
+        self.print(&Place::Event(id), explained.context("reading the node's answer")?)?;
+        Ok(match part(&answer, "/complete").as_bool() {
+            _ if refused => Exit::Invalid,
+            Some(false) => Exit::Partial,
+            _ => Exit::Fine,
+        })
+    }
+
+    fn on_disk(&self, searcher: &Searcher, id: &str) -> anyhow::Result<Exit> {
+        let absent = || Failure::error(Exit::Invalid, format!("there is no event '{id}'"));
+        let wanted = id.parse().map_err(|_| absent())?;
+        let mut evaluator = Evaluator::new(Arc::new(self.input.load()?));
+        let explained = searcher.read(wanted, |event| {
+            evaluator.explain(event, None).into_iter().map(Explained::from).collect()
+        });
+        self.print(&Place::Event(id), explained.map_err(failure)?.ok_or_else(absent)?)?;
+        Ok(Exit::Fine)
+    }
+
+    fn print(&self, place: &Place<'_>, explained: Vec<Explained>) -> anyhow::Result<()> {
+        if self.json {
+            let mut lines = explained.iter().map(|explained| Line { place, explained });
+            return lines.try_for_each(|line| output::json_line(&line));
+        }
+        // Of a large set most rules speak of other log sources; that is one sentence.
+        let alone = explained.len() == 1;
+        let (near, far): (Vec<_>, Vec<_>) =
+            explained.into_iter().partition(|explained| alone || explained.log_source);
+        for explained in near {
+            for line in lines(place, &explained) {
+                output::line(&output::safe(&line))?;
+            }
+        }
+        if !far.is_empty() {
+            output::line(&format!("{place}: {} rules are for other log sources", far.len()))?;
+        }
+        Ok(())
+    }
+}
+
+fn lines(place: &Place<'_>, explained: &Explained) -> Vec<String> {
+    let verdict = match (explained.matched, explained.log_source) {
         (true, _) => "matches",
         (false, true) => "does not match",
         (false, false) => "does not match: the event is not from its log source",
     };
-    let rule = explanation.rule;
-    let mut lines = vec![format!("line {number}: {} ({}) {verdict}", rule.title, rule.id)];
-    write(&explanation.condition, 1, &mut lines);
+    let mut lines = vec![format!("{place}: {} ({}) {verdict}", explained.title, explained.rule)];
+    write(&explained.condition, 1, &mut lines);
     lines
 }
 

@@ -1,4 +1,4 @@
-//! Where `keng search` gets its answers: from a node, or from the index on disk.
+//! Where history is asked about: at a node, or in the index on disk.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// What answers.
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     Node(Client),
     Disk(Searcher),
 }
@@ -25,7 +25,7 @@ impl Source {
     ///
     /// # Errors
     /// When the index cannot be read, or a file that was named for the node.
-    pub(super) fn choose(remote: &Remote, offline: bool) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn choose(remote: &Remote, offline: bool) -> anyhow::Result<Self> {
         let dir = remote.data().join("index");
         if offline {
             return open(&dir);
@@ -73,7 +73,8 @@ fn search(searcher: &Searcher, body: &Value) -> anyhow::Result<Value> {
     serde_json::to_value(answer).context("reading the answer")
 }
 
-fn failure(error: Error) -> anyhow::Error {
+/// The error with its exit code.
+pub(in crate::commands) fn failure(error: Error) -> anyhow::Error {
     let exit = match error {
         Error::Query(_) | Error::Request { .. } => Exit::Invalid,
         Error::Damaged { .. } => Exit::Damaged,
