@@ -13,6 +13,7 @@
 )]
 
 mod architecture;
+mod backtest;
 mod browser;
 mod cli;
 mod crash;
