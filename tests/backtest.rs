@@ -77,7 +77,7 @@ async fn history_is_asked_at_a_node_and_on_disk_alike() {
     assert_eq!(lists.code, Some(3), "{}", lists.said);
     assert!(lists.said.contains("--offline"), "{}", lists.said);
 
-    let id = online.lines[0]["findings"][0]["origin"].as_str().expect("an id");
+    let id = online.lines[1]["findings"][0]["origin"].as_str().expect("an id");
     let explain = ["explain", "--rules", rules, "--event-id", id, "--data", data, "--json"];
     let explained = run(&explain);
     assert_eq!(explained.lines.len(), 2, "{}", explained.said);
@@ -88,7 +88,11 @@ async fn history_is_asked_at_a_node_and_on_disk_alike() {
 
     assert!(node.stop().success());
     let offline = run(&asked);
-    assert_eq!((offline.code, &offline.lines), (Some(0), &online.lines), "{}", offline.said);
+    // On disk the index rules out what it did not sift in memory.
+    assert_eq!(offline.lines[2]["candidates"], 0);
+    let found =
+        |ran: &Ran| ran.lines.iter().map(|rule| rule["findings"].clone()).collect::<Vec<_>>();
+    assert_eq!((offline.code, found(&offline)), (Some(0), found(&online)), "{}", offline.said);
     assert_eq!(run(&explain).lines, explained.lines);
     let broken = folder.join("broken.yml");
     std::fs::write(&broken, "title: Broken\nlogsource: {}\ndetection: {condition: s}\n")

@@ -1,3 +1,5 @@
+//! Which events are handed over, in which order, and when a scan ends.
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
