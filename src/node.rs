@@ -261,14 +261,16 @@ impl Parts {
         let current = self.rules.borrow().rules.clone();
         let engine = Engine::new(current, settings.rules.clone(), registry);
         engine.metrics().reloaded(clock.now());
-        RulesStage::new(
-            engine,
-            self.road.codec,
-            self.undecodable.with(&["rules"]),
-            Arc::clone(clock),
-            self.rules.subscribe(),
-            place.data.join("rules.state"),
-        )
+        let parts = crate::stages::rules::Parts {
+            bus: Arc::clone(&self.road.bus),
+            codec: self.road.codec,
+            undecodable: self.undecodable.with(&["rules"]),
+            clock: Arc::clone(clock),
+            rules: self.rules.subscribe(),
+            config: settings.rules.clone(),
+            state_file: place.data.join("rules.state"),
+        };
+        RulesStage::new(engine, parts)
     }
 
     async fn start_ingest(&self) -> anyhow::Result<Ingest> {

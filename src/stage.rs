@@ -42,6 +42,9 @@ pub(crate) trait Stage: Send + 'static {
     /// be committed because of it. Called only when everything returned before is published.
     fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>>;
 
+    /// This reader now reads a partition, from this position on.
+    fn assigned(&mut self, _from: Position) {}
+
     /// The partition now belongs to another reader: forget what is not durable of it.
     fn revoked(&mut self, partition: u32);
 
@@ -172,6 +175,7 @@ impl Reading {
                 );
                 self.generations.insert(from.partition, generation);
                 self.move_to(from);
+                stage.assigned(from);
                 Ok(Vec::new())
             }
             Delivery::Revoked { partition } => {

@@ -93,3 +93,57 @@ async fn a_value_list_is_read_when_it_changes_and_kept_when_it_cannot_be() {
     told(&node, "reload refused").await;
     found(&node, "mallory", "192.0.2.3").await;
 }
+
+const FAILED_LOGIN: &str = "title: Failed login\nid: 5b0d1c1e-0000-4000-8000-000000000001\n\
+    name: failed_login\nlogsource: {product: linux}\ndetection: {s: {event.outcome: failure}, \
+    condition: s}\n";
+
+const TEN_OF_THEM: &str = "title: Ten of them\nid: 5b0d1c1e-0000-4000-8000-000000000002\n\
+    level: high\ncorrelation: {type: event_count, rules: [failed_login], group-by: [source.ip], \
+    timespan: 1h, condition: {gte: 10}}\n";
+
+/// Failed logins from an address, in one request.
+async fn failures(node: &Node, address: &str, count: usize) {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ");
+    let line = format!(
+        "<38>1 {now} web1 sshd 812 - - Failed password for root from {address} port 4711 ssh2\n"
+    );
+    let post = node.request("POST", "/api/v1/events").header("content-type", "text/plain");
+    let answer = post.body(line.repeat(count)).send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+}
+
+async fn alert_about(node: &Node, address: &str) {
+    let there = || async {
+        let alerts = node.alerts().await;
+        let own = |alert: &&Value| alert["title"] == "Ten of them";
+        let found = alerts.iter().filter(own).filter(|alert| alert.to_string().contains(address));
+        (found.count() == 1).then_some(())
+    };
+    eventually(&format!("an alert about {address}"), there).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_comes_in_the_middle_of_an_attack_knows_its_beginning() {
+    let rules = tempfile::tempdir().expect("a folder");
+    std::fs::write(rules.path().join("failed.yml"), FAILED_LOGIN).expect("a rule");
+    let mut node = Node::start_with_rules(rules.path()).await;
+    failures(&node, "192.0.2.1", 6).await;
+    failures(&node, "192.0.2.2", 6).await;
+    node.wait_for_count("event.outcome:failure", 12).await;
+
+    std::fs::write(rules.path().join("ten.yml"), TEN_OF_THEM).expect("a rule");
+    node.signal("HUP");
+    wait_for_rules(&node, 2).await;
+    failures(&node, "192.0.2.1", 4).await;
+    alert_about(&node, "192.0.2.1").await;
+    told(&node, "correlation rules warmed from history").await;
+
+    // Whatever of it was written down.
+    node.kill_and_restart().await;
+    failures(&node, "192.0.2.2", 2).await;
+    node.kill_and_restart().await;
+    failures(&node, "192.0.2.2", 2).await;
+    alert_about(&node, "192.0.2.2").await;
+    alert_about(&node, "192.0.2.1").await;
+}

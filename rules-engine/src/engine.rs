@@ -17,7 +17,7 @@ use crate::{Config, Error, RuleSet};
 #[derive(Debug)]
 pub struct Engine {
     detectors: Detectors,
-    sink: Sink,
+    pub(crate) sink: Sink,
     config: Config,
     /// Fewest events, and fewest occurrences, for which further threads are started.
     threads_from: (usize, usize),
@@ -173,7 +173,7 @@ impl Engine {
         self.show_state();
     }
 
-    fn show_state(&self) {
+    pub(crate) fn show_state(&self) {
         for (kind, entries) in self.sink.shards.entries(self.rules()) {
             self.sink.metrics.state_entries.with(&[kind]).set(count(entries));
         }

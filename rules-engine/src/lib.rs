@@ -13,7 +13,7 @@
 //! Reading order: `sigma/` (text to syntax), `lists/` (sets that rules look into), `assemble.rs`
 //! (filters, pipelines and lists brought to the rules), `compile/` (syntax to plans), `evaluate/`
 //! (plans against events), `hit.rs` (by several threads), `state/` (events over time), `sink.rs`
-//! (what becomes of matches), `engine.rs` (all of it together).
+//! (what becomes of matches), `engine.rs` (all of it together), `warm.rs` (state from history).
 
 mod assemble;
 mod compile;
@@ -41,6 +41,7 @@ mod test_case;
 #[cfg(test)]
 mod tests;
 mod text;
+mod warm;
 
 pub use config::Config;
 pub use engine::Engine;
@@ -54,3 +55,4 @@ pub use problem::{Problem, Warning};
 pub use route::LogSourceFilter;
 pub use rule_set::{RuleSet, RuleSummary};
 pub use test_case::{Expectation, RuleTest, TestEvent};
+pub use warm::Correlating;

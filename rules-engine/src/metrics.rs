@@ -22,6 +22,12 @@ pub struct Metrics {
     pub(crate) state_evictions: CounterFamily,
     pub(crate) late: Counter,
     pub(crate) suppressed: CounterFamily,
+    /// Correlation rules that have yet to get their state from history.
+    pub cold: Gauge,
+    /// Those that got it.
+    pub warmed: Counter,
+    /// How far back that went, in seconds.
+    pub warmed_history: Gauge,
 }
 
 impl Metrics {
@@ -74,6 +80,18 @@ impl Metrics {
                 "Findings held back by the rule's own suppression.",
                 &["rule_id"],
                 limits::RULES_MAX,
+            ),
+            cold: registry.gauge(
+                "keng_rules_cold",
+                "Correlation rules in force that have yet to get their state from history.",
+            ),
+            warmed: registry.counter(
+                "keng_rules_warmed_total",
+                "Correlation rules that got their state from history.",
+            ),
+            warmed_history: registry.gauge(
+                "keng_rules_warmed_history_seconds",
+                "How far back the log was read when rules last got their state from it.",
             ),
         }
     }

@@ -1,8 +1,12 @@
 //! Events → findings. The state of correlation rules is kept in one file together with the
 //! positions that it belongs to; a crash replays from there and finds the same findings again,
-//! under the same ids.
+//! under the same ids. Correlation rules that are new get their state from the log (`warming.rs`).
 
+mod history;
 mod state;
+#[cfg(test)]
+mod tests;
+mod warming;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,14 +16,15 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use keng_api::CurrentRules;
-use keng_bus::{Delivered, Delivery, Position, Positions, Record, Topic};
+use keng_bus::{Bus, Delivered, Delivery, Position, Positions, Record, Topic};
 use keng_event::{Clock, Finding, Timestamp};
 use keng_metrics::Counter;
-use keng_rules_engine::Engine;
+use keng_rules_engine::{Config, Engine};
 use tokio::sync::watch;
 
 use crate::codec::Codec;
 use crate::stage::Stage;
+use warming::{Ground, Warming};
 
 /// How often the state is written down. What a crash repeats is at most this much.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
@@ -41,32 +46,47 @@ pub(crate) struct RulesStage {
     /// revocation: what was counted stays counted, and must not be counted again when the
     /// partition comes back.
     reached: Arc<Mutex<BTreeMap<u32, Position>>>,
+    warming: Warming,
     changed: bool,
     next_snapshot: Timestamp,
 }
 
+/// What the stage reads and keeps, and by which rules.
+pub(crate) struct Parts {
+    /// The log.
+    pub(crate) bus: Arc<dyn Bus>,
+    /// How events lie there.
+    pub(crate) codec: Codec,
+    /// Counts what cannot be read.
+    pub(crate) undecodable: Counter,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The rules; the stage changes its own whenever these do.
+    pub(crate) rules: watch::Receiver<CurrentRules>,
+    /// Settings of detection.
+    pub(crate) config: Config,
+    /// Where its state is kept.
+    pub(crate) state_file: PathBuf,
+}
+
 impl RulesStage {
-    /// A stage that takes up the state in `state_file` if there is one, and changes its rules
-    /// whenever `rules` does.
+    /// A stage that takes up the state in its file if there is one.
     ///
     /// # Errors
     /// When the file is there but cannot be read. A damaged file is set aside and said in the
-    /// log: correlation then begins anew, from what the bus still holds uncommitted.
-    pub(crate) fn new(
-        mut engine: Engine,
-        codec: Codec,
-        undecodable: Counter,
-        clock: Arc<dyn Clock>,
-        rules: watch::Receiver<CurrentRules>,
-        state_file: PathBuf,
-    ) -> anyhow::Result<Self> {
-        let mut stored = BTreeMap::new();
-        if let Some((positions, snapshot)) = state::load(&state_file)? {
-            match engine.restore(&snapshot) {
-                Ok(()) => stored = positions,
+    /// log: correlation then begins anew, from what the bus still holds.
+    pub(crate) fn new(mut engine: Engine, parts: Parts) -> anyhow::Result<Self> {
+        let Parts { bus, codec, undecodable, clock, rules, config, state_file } = parts;
+        let (mut stored, mut marks) = Default::default();
+        if let Some(state) = state::load(&state_file)? {
+            match engine.restore(&state.snapshot) {
+                Ok(()) => (stored, marks) = (state.positions, state.marks),
                 Err(error) => state::set_aside(&state_file, &error)?,
             }
         }
+        let ground = Ground { bus, codec, clock: Arc::clone(&clock), config };
+        let mut warming = Warming::new(ground, marks);
+        warming.rules_changed(&engine, &stored);
         Ok(Self {
             engine,
             codec,
@@ -75,6 +95,7 @@ impl RulesStage {
             rules,
             state_file,
             reached: Arc::new(Mutex::new(stored)),
+            warming,
             changed: false,
             next_snapshot: Timestamp::EPOCH,
         })
@@ -117,6 +138,7 @@ impl Stage for RulesStage {
         batches.iter().for_each(|_| duration.observe(share.as_secs_f64()));
         self.changed |= !ends.is_empty();
         lock(&self.reached).extend(ends.into_iter().map(|end| (end.partition, end)));
+        self.warming.handled(batches);
         Ok(records(&found))
     }
 
@@ -124,8 +146,13 @@ impl Stage for RulesStage {
         if self.rules.has_changed().unwrap_or(false) {
             let rules = Arc::clone(&self.rules.borrow_and_update().rules);
             self.engine.replace(rules);
+            self.warming.rules_changed(&self.engine, &lock(&self.reached));
+            self.changed = true;
         }
-        let found = if at_head { self.engine.advance(now.minus(GRACE)) } else { Vec::new() };
+        let mut found = if at_head { self.engine.advance(now.minus(GRACE)) } else { Vec::new() };
+        let cold = self.warming.marks.cold.len();
+        found.extend(self.warming.tick(&mut self.engine, &lock(&self.reached), now));
+        self.changed |= self.warming.marks.cold.len() != cold;
         self.changed |= !found.is_empty();
         Ok(records(&found))
     }
@@ -135,11 +162,16 @@ impl Stage for RulesStage {
             return Ok(Vec::new());
         }
         let reached = lock(&self.reached).clone();
-        state::save(&self.state_file, &reached, &self.engine.snapshot())
+        state::save(&self.state_file, &reached, &self.warming.marks, &self.engine.snapshot())
             .with_context(|| format!("writing {}", self.state_file.display()))?;
         self.changed = false;
         self.next_snapshot = now.plus(SNAPSHOT_EVERY);
         Ok(reached.into_values().collect())
+    }
+
+    fn assigned(&mut self, from: Position) {
+        lock(&self.reached).entry(from.partition).or_insert(from);
+        self.warming.assigned(from);
     }
 
     fn revoked(&mut self, _partition: u32) {}
@@ -147,6 +179,7 @@ impl Stage for RulesStage {
     fn lost(&mut self, what: &Delivery) {
         if let Delivery::EpochChanged { now, .. } = what {
             lock(&self.reached).remove(&now.partition);
+            self.warming.lost(now.partition);
         }
     }
 }

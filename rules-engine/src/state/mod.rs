@@ -52,4 +52,5 @@ pub(crate) use counted::Counted;
 pub(crate) use entry::{Last, NO_EVENT};
 pub(crate) use group::{Facts, Fired, Occurrence, Sample};
 pub(crate) use shards::{Places, Shards};
+pub(crate) use store::identity;
 pub(crate) use suppression::Suppressions;

@@ -72,15 +72,11 @@ impl Shards {
             self.part_mut(place)?.take_up(number, key.into(), group)?;
         }
         let place = self.places().place(number, "");
-        let part = self.part_mut(place)?;
-        let state = part.rules.entry(number).or_default();
-        state.first_seen = FirstSeen::decode(body)?;
-        state.bytes += state.first_seen.bytes();
-        part.bytes += state.first_seen.bytes();
+        self.part_mut(place)?.take_up_seen(number, FirstSeen::decode(body)?);
         body.is_at_end().then_some(())
     }
 
-    fn part_mut(&mut self, place: Place) -> Option<&mut Correlator> {
+    pub(super) fn part_mut(&mut self, place: Place) -> Option<&mut Correlator> {
         match place {
             Place::Shard(shard) => self.shards.get_mut(shard),
             Place::Chained => self.chained.as_mut(),
@@ -89,7 +85,8 @@ impl Shards {
 }
 
 impl Correlator {
-    fn take_up(&mut self, number: u32, key: Key, mut group: Group) -> Option<()> {
+    /// Takes a key that was counted elsewhere; `None` if it is here already.
+    pub(super) fn take_up(&mut self, number: u32, key: Key, mut group: Group) -> Option<()> {
         let state = self.rules.entry(number).or_default();
         group.accounted = group.bytes();
         self.earliest_due = self.earliest_due.min(group.wake);
@@ -102,5 +99,14 @@ impl Correlator {
         }
         // A key twice would upset the books; the writer never does that.
         state.groups.insert(key, group).is_none().then_some(())
+    }
+
+    /// Takes what a rule has seen elsewhere.
+    pub(super) fn take_up_seen(&mut self, number: u32, first_seen: FirstSeen) {
+        let state = self.rules.entry(number).or_default();
+        let bytes = first_seen.bytes();
+        state.first_seen = first_seen;
+        state.bytes += bytes;
+        self.bytes += bytes;
     }
 }

@@ -6,6 +6,7 @@
 //! shards a key's neighbours lie. Rules that count correlation rules see what all shards found:
 //! with more shards than one, they are kept apart and counted last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keng_event::Timestamp;
@@ -21,7 +22,7 @@ use super::counted::Counted;
 use super::entry::Last;
 use super::group::{Fired, Occurrence};
 use super::key::sip;
-use super::store::{Correlator, Room, Woken, correlation, identity};
+use super::store::{Correlator, Room, Woken, correlation, identity, numbers};
 
 /// Of the memory, rules that count correlation rules have an eighth: what they count is rare.
 const CHAINED_SHARE: usize = 8;
@@ -200,6 +201,41 @@ impl Shards {
             chained.replace(old, new);
         }
         self.places = Arc::new(places);
+    }
+
+    /// Takes over the state of the rules with these identities.
+    pub(crate) fn adopt(
+        &mut self,
+        other: Self,
+        (theirs, ours): (&RuleSet, &RuleSet),
+        identities: &BTreeSet<u64>,
+        metrics: &Metrics,
+    ) {
+        let numbers = numbers(ours);
+        let wanted = || identities.iter().filter_map(|identity| numbers.get(identity));
+        for part in self.parts_mut() {
+            for number in wanted() {
+                part.bytes -= part.rules.remove(number).map_or(0, |state| state.bytes);
+            }
+        }
+        for from in other.shards.into_iter().chain(other.chained) {
+            self.parts_mut().for_each(|part| part.sources.join(&from.sources));
+            for (number, state) in from.rules {
+                let identity = identity(theirs, number).filter(|known| identities.contains(known));
+                let Some(number) = identity.and_then(|known| numbers.get(&known)) else { continue };
+                for (key, group) in state.groups {
+                    let part = self.part_mut(self.places.place(*number, &key));
+                    // Only a key that is there twice is refused, and these are of one map.
+                    let _taken = part.and_then(|part| part.take_up(*number, key, group));
+                }
+                if let Some(part) = self.part_mut(self.places.place(*number, "")) {
+                    part.take_up_seen(*number, state.first_seen);
+                }
+            }
+        }
+        for part in self.parts_mut() {
+            wanted().for_each(|number| part.make_room(ours, *number, metrics));
+        }
     }
 
     /// A correlator without state whose clocks stand where those of the shards do.

@@ -60,6 +60,18 @@ impl Sources {
         known.map(|newest| newest.received.saturating_sub(newest.at)).max()
     }
 
+    /// Brings the clocks forward to where those of `other` stand.
+    pub(super) fn join(&mut self, other: &Self) {
+        for (source, theirs) in &other.newest {
+            let room = self.newest.len() < limits::SOURCES_MAX;
+            match self.newest.get_mut(source) {
+                Some(ours) if ours.at < theirs.at => *ours = *theirs,
+                None if room => drop(self.newest.insert(*source, *theirs)),
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Writer) {
         let mut all: Vec<_> = self.newest.iter().collect();
         all.sort_unstable_by_key(|(source, _)| **source);

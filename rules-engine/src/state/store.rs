@@ -290,7 +290,7 @@ pub(super) fn correlation(rules: &RuleSet, number: u32) -> Option<&CompiledCorre
 }
 
 /// What stays the same while a rule means the same.
-pub(super) fn identity(rules: &RuleSet, number: u32) -> Option<u64> {
+pub(crate) fn identity(rules: &RuleSet, number: u32) -> Option<u64> {
     let rule = rules.rule(number)?;
     let mut bytes = rule.reference.id.as_bytes().to_vec();
     bytes.extend_from_slice(&rule.fingerprint.to_le_bytes());

@@ -1,7 +1,6 @@
 //! Holding back repeated findings (`keng.suppress`).
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use keng_event::Timestamp;
 
@@ -61,6 +60,13 @@ impl Suppressions {
     /// Forgets rules that are no more, and what is over.
     pub(crate) fn retain(&mut self, known: impl Fn(&str) -> bool) {
         self.by_rule.retain(|rule, _| known(rule));
+    }
+
+    /// Takes over what `other` holds back of the rules with these ids.
+    pub(crate) fn take_over(&mut self, other: &mut Self, ids: &BTreeSet<String>) {
+        self.by_rule.retain(|id, _| !ids.contains(id));
+        other.by_rule.retain(|id, _| ids.contains(id));
+        self.by_rule.append(&mut other.by_rule);
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {

@@ -3,7 +3,7 @@
 //! It is written beside the old one, synced and renamed, so that a crash leaves the one or the
 //! other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -16,16 +16,44 @@ use serde::{Deserialize, Serialize};
 /// Version of this file's form.
 const VERSION: u32 = 1;
 
+/// Partition, epoch, offset.
+type Place = (u32, u64, u64);
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
-    positions: Vec<(u32, u64, u64)>,
+    positions: Vec<Place>,
+    /// Correlation rules whose state is whole.
+    #[serde(default)]
+    warm: BTreeSet<u64>,
+    /// Those that have yet to be warmed from history, and since when they are in force.
+    #[serde(default)]
+    cold: BTreeMap<u64, Vec<Place>>,
     snapshot_bytes: usize,
     snapshot_checksum: u64,
 }
 
-/// Positions by partition, and the snapshot that belongs to them.
-pub(super) type State = (BTreeMap<u32, Position>, Vec<u8>);
+/// A position in each partition.
+pub(super) type Positions = BTreeMap<u32, Position>;
+
+/// Which correlation rules have their state, by what they mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Those whose state is whole.
+    pub(super) warm: BTreeSet<u64>,
+    /// Those that have yet to be warmed from history, and since when they are in force.
+    pub(super) cold: BTreeMap<u64, Positions>,
+}
+
+/// What the file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// How far evaluation had come.
+    pub(super) positions: Positions,
+    pub(super) marks: Marks,
+    /// The state that belongs to that.
+    pub(super) snapshot: Vec<u8>,
+}
 
 /// Reads the file. `None`: there is none, or it is damaged and was set aside.
 pub(super) fn load(path: &Path) -> anyhow::Result<Option<State>> {
@@ -50,10 +78,23 @@ fn parse(bytes: &[u8]) -> anyhow::Result<State> {
         header.snapshot_bytes == snapshot.len() && header.snapshot_checksum == fnv64(snapshot),
         "its checksum does not match"
     );
-    let place = |(partition, epoch, offset)| {
+    let cold = header.cold.into_iter().map(|(rule, since)| (rule, positions(since)));
+    Ok(State {
+        positions: positions(header.positions),
+        marks: Marks { warm: header.warm, cold: cold.collect() },
+        snapshot: snapshot.to_vec(),
+    })
+}
+
+fn positions(places: Vec<Place>) -> Positions {
+    let position = |(partition, epoch, offset)| {
         (partition, Position { epoch: Epoch(epoch), partition, offset })
     };
-    Ok((header.positions.into_iter().map(place).collect(), snapshot.to_vec()))
+    places.into_iter().map(position).collect()
+}
+
+fn places(positions: &Positions) -> Vec<Place> {
+    positions.values().map(|at| (at.partition, at.epoch.0, at.offset)).collect()
 }
 
 /// Moves an unusable file out of the way and says so.
@@ -69,12 +110,15 @@ pub(super) fn set_aside(path: &Path, error: &dyn std::fmt::Display) -> anyhow::R
 /// Replaces the file durably.
 pub(super) fn save(
     path: &Path,
-    positions: &BTreeMap<u32, Position>,
+    positions: &Positions,
+    marks: &Marks,
     snapshot: &[u8],
 ) -> anyhow::Result<()> {
     let header = Header {
         version: VERSION,
-        positions: positions.values().map(|at| (at.partition, at.epoch.0, at.offset)).collect(),
+        positions: places(positions),
+        warm: marks.warm.clone(),
+        cold: marks.cold.iter().map(|(rule, since)| (*rule, places(since))).collect(),
         snapshot_bytes: snapshot.len(),
         snapshot_checksum: fnv64(snapshot),
     };
@@ -105,15 +149,28 @@ mod tests {
         let path = folder.path().join("rules.state");
         assert!(load(&path).unwrap().is_none());
         let positions = BTreeMap::from([at(0, 7), at(3, 9)]);
-        save(&path, &positions, b"snap\nshot").unwrap();
-        assert_eq!(load(&path).unwrap(), Some((positions, b"snap\nshot".to_vec())));
+        let cold = BTreeMap::from([(u64::MAX, positions.clone()), (8, Positions::new())]);
+        let marks = Marks { warm: BTreeSet::from([3, 9]), cold };
+        save(&path, &positions, &marks, b"snap\nshot").unwrap();
+        let state = State { positions, marks, snapshot: b"snap\nshot".to_vec() };
+        assert_eq!(load(&path).unwrap(), Some(state));
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_marks_has_none() {
+        let header = format!(
+            r#"{{"version":1,"positions":[[0,1,7]],"snapshot_bytes":1,"snapshot_checksum":{}}}"#,
+            fnv64(b"x")
+        );
+        let state = parse(format!("{header}\nx").as_bytes()).unwrap();
+        assert_eq!((state.marks, state.snapshot), (Marks::default(), b"x".to_vec()));
     }
 
     #[test]
     fn a_damaged_file_is_set_aside_not_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.state");
-        save(&path, &BTreeMap::from([at(0, 7)]), b"snapshot").unwrap();
+        save(&path, &BTreeMap::from([at(0, 7)]), &Marks::default(), b"snapshot").unwrap();
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();

@@ -1,0 +1,282 @@
+//! Rules that come into force in the middle of an attack.
+
+use std::collections::BTreeSet;
+
+use keng_bus::memory::{self, MemoryBus};
+use keng_bus::{Epoch, Topic};
+use keng_event::{BatchBuilder, SystemClock};
+use keng_metrics::Registry;
+use keng_rules_engine::load_text;
+
+use super::*;
+
+const FAILURE: &str = "title: Failure\nid: failure\nlogsource: {category: test}\n\
+    detection: {s: {outcome: failure}, condition: s}\n";
+
+const MANY: &str = "---\ntitle: Many\nid: many\ncorrelation: {type: event_count, rules: [failure], \
+    group-by: [user.name], timespan: 1h, condition: {gte: 10}}\n";
+
+const OTHER: &str = "---\ntitle: Other\nid: other\ncorrelation: {type: event_count, \
+    rules: [failure], group-by: [user.name], timespan: 10m, condition: {gte: 1000}}\n";
+
+fn rules(text: &str) -> CurrentRules {
+    let loaded = load_text("test.yml", text, &[]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    CurrentRules {
+        rules: Arc::new(loaded.rules),
+        problems: Arc::default(),
+        settings: Arc::default(),
+    }
+}
+
+/// A stage on a log in memory, moved by hand.
+struct Node {
+    bus: Arc<MemoryBus>,
+    clock: Arc<dyn Clock>,
+    rules: watch::Sender<CurrentRules>,
+    folder: tempfile::TempDir,
+    registry: Registry,
+    partitions: u32,
+    /// What the group committed last, where the stage keeps no position.
+    committed: u64,
+    stage: RulesStage,
+    /// Origins of the findings of `many`.
+    found: BTreeSet<(u32, u64)>,
+}
+
+fn stage(
+    bus: &Arc<MemoryBus>,
+    clock: &Arc<dyn Clock>,
+    rules: &watch::Sender<CurrentRules>,
+    folder: &std::path::Path,
+    registry: &Registry,
+) -> RulesStage {
+    let config = Config { threads: 2, ..Config::default() };
+    let engine = Engine::new(Arc::clone(&rules.borrow().rules), config.clone(), registry);
+    let parts = Parts {
+        bus: Arc::clone(bus) as Arc<dyn Bus>,
+        codec: Codec::BatchBytes,
+        undecodable: registry.counter("undecodable", "For this test."),
+        clock: Arc::clone(clock),
+        rules: rules.subscribe(),
+        config,
+        state_file: folder.join("rules.state"),
+    };
+    RulesStage::new(engine, parts).unwrap()
+}
+
+impl Node {
+    fn new(text: &str, partitions: u32) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let now: keng_bus::Now = {
+            let clock = Arc::clone(&clock);
+            Arc::new(move || clock.now().as_millis())
+        };
+        let config = memory::Config { partitions, epoch: Epoch(5), ..memory::Config::default() };
+        let bus = Arc::new(MemoryBus::new(&config, &now));
+        let (rules, _) = watch::channel(rules(text));
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::new();
+        let stage = stage(&bus, &clock, &rules, folder.path(), &registry);
+        let found = BTreeSet::new();
+        let mut node =
+            Self { bus, clock, rules, folder, registry, partitions, committed: 0, stage, found };
+        node.assign();
+        node
+    }
+
+    /// As the bus does when the stage subscribes.
+    fn assign(&mut self) {
+        let stored = self.stage.positions();
+        for partition in 0..self.partitions {
+            let start = Position { epoch: Epoch(5), partition, offset: self.committed };
+            self.stage.assigned(stored(partition).unwrap_or(start));
+        }
+    }
+
+    /// Failures of one user, one in a record, spread over the partitions.
+    async fn publish(&self, failures: u64) {
+        for number in 0..failures {
+            let mut builder = BatchBuilder::new();
+            let now = self.clock.now();
+            let mut event = builder.event(now, now);
+            event.put_named("outcome", "failure").put_named("user.name", "root");
+            event.finish();
+            let key = number.to_le_bytes().to_vec().into();
+            let value = builder.finish().encode().into();
+            let record = Record { key, value, count: 1 };
+            self.bus.publish(Topic::Events, record).await.unwrap();
+        }
+    }
+
+    /// Hands over what is published.
+    async fn handle(&mut self) {
+        for partition in 0..self.partitions {
+            let next = self.stage.positions()(partition).map_or(0, |at| at.offset);
+            let records = self.bus.read(Topic::Events, partition, next, 1 << 20).await.unwrap();
+            if !records.is_empty() {
+                let found = self.stage.handle(&records).unwrap();
+                self.note(&found);
+            }
+        }
+    }
+
+    fn note(&mut self, records: &[Record]) {
+        for record in records {
+            let finding = Finding::decode(&record.value).unwrap();
+            if finding.rule.id == "many" {
+                self.found.insert((finding.origin.partition, finding.origin.offset));
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let found = self.stage.tick(self.clock.now(), false).unwrap();
+        self.note(&found);
+    }
+
+    fn reload(&mut self, text: &str) {
+        self.rules.send_replace(rules(text));
+        self.tick();
+    }
+
+    /// Until no rule is cold.
+    async fn warm(&mut self) {
+        for _ in 0..1_000 {
+            self.tick();
+            if self.stage.warming.marks.cold.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{:?} are still cold", self.stage.warming.marks);
+    }
+
+    fn checkpoint(&mut self) {
+        self.stage.checkpoint(self.clock.now(), true).unwrap();
+    }
+
+    /// `kill -9`, and a start.
+    fn kill(&mut self) {
+        self.registry = Registry::new();
+        let Self { bus, clock, rules, folder, registry, .. } = &*self;
+        self.stage = stage(bus, clock, rules, folder.path(), registry);
+        self.assign();
+    }
+}
+
+fn with(rules: &[&str]) -> String {
+    [&[FAILURE], rules].concat().concat()
+}
+
+/// One word for what happens at each step: `6` failures, `h`andled, `r`eload, `c`heckpoint,
+/// `k`ill, `t`ick, `w`arm.
+async fn story(steps: &str, partitions: u32) -> Node {
+    let mut node = Node::new(&with(&[]), partitions);
+    for step in steps.chars() {
+        match step {
+            'h' => node.handle().await,
+            'r' => node.reload(&with(&[MANY])),
+            'o' => node.reload(&with(&[MANY, OTHER])),
+            'c' => node.checkpoint(),
+            'k' => node.kill(),
+            't' => node.tick(),
+            'w' => node.warm().await,
+            _ => node.publish(step.to_digit(10).unwrap().into()).await,
+        }
+    }
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_comes_in_the_middle_of_an_attack_finds_it() {
+    for steps in [
+        "6hrw4hw", // warm before the rest comes
+        "6hr4htw", // the rest comes while it is warmed
+        "6hrt4htw",
+        "6hr4tthw",
+        "6hrt2ht1htt1hw",
+        "6hr4howw", // another rule begins meanwhile
+        "6hchrtwc4hw",
+    ] {
+        for partitions in [1, 3] {
+            let node = story(steps, partitions).await;
+            assert_eq!(node.found.len(), 1, "{steps}, {partitions} partitions: {:?}", node.found);
+            assert!(node.registry.render().contains("keng_rules_cold 0"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_loses_nothing() {
+    for steps in [
+        "6hcr4hkhw",    // nothing of the reload was written down
+        "6hcrckh4hw",   // cold, as it was written
+        "6hcr4hckhw",   // the rest came before the rule was warm
+        "6hcrc2hck2hw", // and between two starts
+        "6hcr4hwkhw",   // warm, but not written
+        "6hcr4hwckhw",  // warm and written: nothing is told twice
+        "6hcrwck4hw",
+    ] {
+        let node = story(steps, 1).await;
+        assert_eq!(node.found, BTreeSet::from([(0, 9)]), "{steps}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_before_the_rule_is_history() {
+    assert!(story("99hrw", 1).await.found.is_empty(), "18 came before");
+    let node = story("99hrw1h", 1).await;
+    assert!(node.found.is_empty(), "10 of them are used up, with 8 left");
+    assert_eq!(story("99hrw2h", 1).await.found, BTreeSet::from([(0, 19)]));
+    let metrics = node.registry.render();
+    assert!(metrics.contains("keng_rules_warmed_total 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_that_nobody_was_told_of_holds_nothing_back() {
+    let suppressed = format!("{MANY}keng: {{suppress: {{by: [user.name], for: 24h}}}}\n");
+    let mut node = story("99h", 1).await;
+    node.reload(&with(&[&suppressed]));
+    node.publish(2).await;
+    node.handle().await;
+    node.warm().await;
+    assert_eq!(node.found, BTreeSet::from([(0, 19)]));
+    node.publish(9).await;
+    node.publish(1).await;
+    node.handle().await;
+    assert_eq!(node.found.len(), 1, "this one was told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_history_a_rule_counts_from_its_first_event() {
+    let node = story("rw9hw1h", 1).await;
+    assert_eq!(node.found, BTreeSet::from([(0, 9)]));
+    assert!(node.registry.render().contains("keng_rules_warmed_history_seconds 0"));
+    // State that is lost is warmed like a new rule.
+    let mut node = story("rw6hc", 1).await;
+    std::fs::remove_file(node.folder.path().join("rules.state")).unwrap();
+    node.committed = 6;
+    node.kill();
+    node.publish(4).await;
+    node.handle().await;
+    node.warm().await;
+    assert_eq!(node.found, BTreeSet::from([(0, 9)]), "what the group committed is history");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_are_warmed_stand_where_they_would_if_they_had_always_been_there() {
+    let mut late = story("7hr3ht2hw5hw", 1).await;
+    let early = {
+        let mut node = Node::new(&with(&[MANY]), 1);
+        node.bus = Arc::clone(&late.bus);
+        node.warm().await;
+        node.handle().await;
+        node
+    };
+    assert!(late.stage.engine.snapshot() == early.stage.engine.snapshot());
+    late.reload(&with(&[OTHER]));
+    late.warm().await;
+    let marks = &late.stage.warming.marks;
+    assert_eq!((marks.warm.len(), marks.cold.len()), (1, 0), "what is gone has no mark");
+}
