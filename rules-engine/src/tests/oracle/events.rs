@@ -49,6 +49,13 @@ impl Event {
         }
     }
 
+    /// This event with what the other has besides.
+    pub(super) fn with(&self, other: &Self) -> Self {
+        let mut fields = other.fields.clone();
+        fields.extend(self.fields.clone());
+        Self { fields, text: self.text.clone().or_else(|| other.text.clone()), ..*self }
+    }
+
     /// As the oracle reads it.
     pub(super) fn json(&self) -> Json {
         let value = |text: &String| match text.parse::<i64>() {

@@ -177,8 +177,11 @@ fn every_rule_finds_what_pysigma_finds_of_events_made_for_it() {
         .zip(&made)
         .map(|(rule, made)| (corpus.id(rule).to_owned(), made.all().map(Event::json).collect()))
         .collect();
-    let everywhere: Vec<&Event> = made.iter().filter_map(|made| made.found.first()).collect();
-    let all: Vec<Json> = everywhere.iter().map(|event| event.json()).collect();
+    // Events of two rules each, so that there is more in them than one rule looks for.
+    let first: Vec<&Event> = made.iter().filter_map(|made| made.found.first()).collect();
+    let others = first.iter().cycle().skip(first.len() / 3);
+    let everywhere: Vec<Event> = first.iter().zip(others).map(|(a, b)| a.with(b)).collect();
+    let all: Vec<Json> = everywhere.iter().map(Event::json).collect();
     let answer = corpus.ask(&own.into(), &all);
 
     let mut detector = Detector::new(Arc::clone(&corpus.rules));
