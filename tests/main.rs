@@ -19,6 +19,7 @@ mod cli;
 mod crash;
 mod end_to_end;
 mod kafka;
+mod log_sources;
 mod prometheus;
 mod reload;
 mod search;

@@ -10,7 +10,10 @@
 mod cisco_asa;
 mod cisco_ios;
 mod endpoint;
+mod fortigate;
 mod generic;
+mod huawei_vrp;
+mod linux_audit;
 mod linux_auth;
 mod linux_kernel;
 mod meaning;
@@ -21,6 +24,7 @@ mod pairs;
 mod phrase;
 mod stamp;
 mod suricata;
+mod vendor;
 mod web_access;
 mod web_error;
 mod windows;
@@ -81,19 +85,25 @@ struct JsonParser {
 /// In the order in which they are asked: those that an application name decides come first.
 const TEXT: &[TextParser] = &[
     linux_auth::PARSER,
+    linux_audit::PARSER,
     linux_kernel::PARSER,
     cisco_asa::PARSER,
     cisco_ios::PARSER,
+    fortigate::PARSER,
+    huawei_vrp::PARSER,
     web_access::PARSER,
     web_error::PARSER,
 ];
 
-const JSON: &[JsonParser] = &[windows::PARSER, suricata::PARSER, zeek::PARSER];
+const JSON: &[JsonParser] = &[windows::PARSER, suricata::PARSER, zeek::PARSER, vendor::PARSER];
 
 const DATASETS: &[Dataset] = &[
     cisco_asa::DATASET,
     cisco_ios::DATASET,
+    fortigate::DATASET,
     generic::DATASET,
+    huawei_vrp::DATASET,
+    linux_audit::DATASET,
     linux_auth::DATASET,
     linux_kernel::DATASET,
     netflow::DATASET,
@@ -105,8 +115,10 @@ const DATASETS: &[Dataset] = &[
 /// Every dataset: its name, its Sigma log sources and its field names in Sigma.
 #[must_use]
 pub fn all() -> &'static [Dataset] {
-    static ALL: LazyLock<Vec<Dataset>> =
-        LazyLock::new(|| [DATASETS, zeek::DATASETS, windows::DATASETS].concat());
+    static ALL: LazyLock<Vec<Dataset>> = LazyLock::new(|| {
+        let parsers = [DATASETS, zeek::DATASETS, windows::DATASETS].concat().into_iter();
+        parsers.chain(vendor::datasets()).collect()
+    });
     &ALL
 }
 

@@ -9,6 +9,7 @@ use keng_event::hash::fnv64;
 
 use crate::lists::{Library, Lists};
 use crate::load::{Source, problem};
+use crate::served;
 use crate::sigma::Fault;
 use crate::sigma::correlation::Correlation;
 use crate::sigma::filter::Filter;
@@ -65,7 +66,8 @@ impl Assembly {
         for Drafted { file, rule, piped } in self.drafts {
             let id = rule.id.clone();
             if let Draft::Detection(detection) = &rule.body {
-                let remarks = lint::fields(detection, datasets).into_iter();
+                let unknown = served::unknown(&detection.logsource, rule.line, datasets);
+                let remarks = lint::fields(detection, datasets).into_iter().chain(unknown);
                 self.warnings.extend(remarks.map(|remark| warning(&file, &id, remark)));
             }
             match rule.try_map(|draft| body(draft, &mut library)) {

@@ -24,16 +24,86 @@ pub(super) const DATASET: Dataset = Dataset {
     name: "generic",
     log_sources: &[
         linux("syslog", &[]),
-        linux("vsftpd", &[Guard { field: "log.syslog.appname", any_of: &["vsftpd"] }]),
-        linux("clamav", &[Guard { field: "log.syslog.appname", any_of: &["clamd", "freshclam"] }]),
-        linux("guacamole", &[Guard { field: "log.syslog.appname", any_of: &["guacd"] }]),
+        linux("vsftpd", &[Guard { field: PROGRAM, any_of: &["vsftpd"] }]),
+        linux("clamav", &[Guard { field: PROGRAM, any_of: &["clamd", "freshclam"] }]),
+        linux("guacamole", &[Guard { field: PROGRAM, any_of: &["guacd"] }]),
+        // Applications that log over syslog, told by their runtime's name.
+        application("jvm", JAVA),
+        application("spring", JAVA),
+        application("velocity", JAVA),
+        application("python", PYTHON),
+        application("django", PYTHON),
+        application("nodejs", &[Guard { field: PROGRAM, any_of: &["node", "nodejs", "pm2"] }]),
+        application("ruby_on_rails", RUBY),
+        application("sql", DATABASE),
+        LogSource { product: None, category: Some("database"), service: None, guards: DATABASE },
+        LogSource {
+            product: Some("juniper"),
+            category: None,
+            service: Some("bgp"),
+            guards: &[Guard { field: PROGRAM, any_of: &["rpd", "/kernel", "bgp"] }],
+        },
+        LogSource {
+            product: Some("paloalto"),
+            category: Some("appliance"),
+            service: Some("globalprotect"),
+            guards: &[Guard {
+                field: PROGRAM,
+                any_of: &["gpsvc", "globalprotect", "device_telemetry"],
+            }],
+        },
+        // Sources without a layout of their own: JSON that names its log source is matched by the
+        // name; these are here so that rules for them are known to be fed.
+        LogSource {
+            product: Some("paloalto"),
+            category: Some("file_event"),
+            service: Some("globalprotect"),
+            guards: &[Guard { field: "product", any_of: &["paloalto"] }],
+        },
+        LogSource {
+            product: Some("qualys"),
+            category: None,
+            service: None,
+            guards: &[Guard { field: "product", any_of: &["qualys"] }],
+        },
     ],
     aliases: &[],
     prefixes: &[],
 };
 
+/// What a syslog header calls the program.
+const PROGRAM: &str = "log.syslog.appname";
+
+const JAVA: &[Guard] = &[Guard {
+    field: PROGRAM,
+    any_of: &["java", "tomcat", "tomcat9", "tomcat10", "catalina", "spring", "spring-boot"],
+}];
+const PYTHON: &[Guard] = &[Guard {
+    field: PROGRAM,
+    any_of: &["python", "python3", "gunicorn", "uwsgi", "celery", "django"],
+}];
+const RUBY: &[Guard] =
+    &[Guard { field: PROGRAM, any_of: &["ruby", "rails", "puma", "unicorn", "sidekiq"] }];
+const DATABASE: &[Guard] = &[Guard {
+    field: PROGRAM,
+    any_of: &[
+        "postgres",
+        "postgresql",
+        "mysqld",
+        "mysql",
+        "mariadbd",
+        "mariadb",
+        "oracle",
+        "sqlservr",
+    ],
+}];
+
 const fn linux(service: &'static str, guards: &'static [Guard]) -> LogSource {
     LogSource { product: Some("linux"), category: None, service: Some(service), guards }
+}
+
+const fn application(product: &'static str, guards: &'static [Guard]) -> LogSource {
+    LogSource { product: Some(product), category: Some("application"), service: None, guards }
 }
 
 /// Where senders put their time, in the order of trust.

@@ -3,7 +3,7 @@
 //! Lints look at one document. What needs the whole set (titles used twice, filters that apply
 //! to nothing) is found by the loader.
 
-use keng_event::{Dataset, Field};
+use keng_event::{Dataset, Field, LogSource};
 
 use super::item::{Detection, Tree};
 use super::test::{Part, Pattern};
@@ -180,8 +180,16 @@ pub(crate) fn fields(detection: &Detection, datasets: &[Dataset]) -> Vec<Remark>
     };
     let datasets: Vec<&Dataset> = datasets.iter().filter(applies).collect();
     let mut remarks = Vec::new();
-    // What keeps fields under the source's own names may have any.
-    if datasets.is_empty() || datasets.iter().any(|dataset| !dataset.prefixes.is_empty()) {
+    // What keeps fields under the source's own names may have any, and so may events that name
+    // their log source themselves.
+    let named = |source: &LogSource| {
+        let own = ["product", "category", "service"];
+        detection.logsource.covers(source)
+            && source.guards.iter().any(|guard| own.contains(&guard.field))
+    };
+    let open =
+        |dataset: &&Dataset| !dataset.prefixes.is_empty() || dataset.log_sources.iter().any(named);
+    if datasets.is_empty() || datasets.iter().any(open) {
         return remarks;
     }
     let known = |name: &str| {

@@ -165,3 +165,75 @@ fn more_log_sources_than_there_is_room_for_plans_are_told_apart_all_the_same() {
         }
     }
 }
+
+/// What `check` says of the log source of a rule.
+fn told(source: &str) -> Vec<String> {
+    let text = format!(
+        "title: t\nid: a\ntags: [attack.t1110]\nlogsource: {{{source}}}\ndetection: {{s: {{Image: x}}, condition: s}}\n"
+    );
+    let warnings = load_text("x.yml", &text, &DATASETS).warnings.into_iter();
+    let unknown = warnings.filter(|warning| warning.code == "unknown-logsource");
+    unknown.map(|warning| format!("{}; {}", warning.message, warning.hint.unwrap())).collect()
+}
+
+#[test]
+fn a_log_source_that_no_dataset_serves_is_told_with_the_nearest() {
+    for known in ["product: windows", "product: linux, service: syslog", "service: sysmon"] {
+        assert_eq!(told(known), [""; 0], "{known}");
+    }
+    let nearest = |wrong: &str| told(wrong).join("");
+    insta::assert_snapshot!(
+        [
+            nearest("product: linx, service: syslog"),
+            nearest("product: windows, category: proces_creation"),
+            nearest("product: windows, service: syslog"),
+            nearest("product: vận-đơn, category: application"),
+        ]
+        .join("\n"),
+        @"
+        no dataset has events of the log source `product: linx`, `service: syslog`; did you mean `product: linux`, `service: syslog`?
+        no dataset has events of the log source `product: windows`, `category: proces_creation`; did you mean `product: windows`, `category: process_creation`?
+        no dataset has events of the log source `product: windows`, `service: syslog`; did you mean `product: windows`, `service: sysmon`?
+        no dataset has events of the log source `product: vận-đơn`, `category: application`; it fires only on events that name it themselves, under the keys `product`, `category` and `service`
+        "
+    );
+    let text =
+        "title: t\nid: a\nlogsource: {product: linx}\ndetection: {s: {a: x}, condition: s}\n";
+    let warnings = load_text("x.yml", text, &[]).warnings;
+    assert!(warnings.iter().all(|warning| warning.code != "unknown-logsource"), "no datasets");
+}
+
+#[test]
+fn a_rule_says_which_datasets_feed_it() {
+    let text = "\
+title: a\nid: a\nlogsource: {product: windows, category: process_creation}
+detection: {s: {Image: x, c|fieldref: Image}, k: [word], condition: s or k}
+---
+title: b\nid: b\nlogsource: {product: linux, service: syslog}
+detection: {s: {a: x}, condition: s}
+---
+title: c\nid: c\nlogsource: {product: linux, service: sylog}
+detection: {s: {a: x}, condition: s}
+---
+title: d\nid: d\ncorrelation: {type: temporal, rules: [a, b, c], group-by: [h], timespan: 1m}
+---
+title: e\nid: e\ncorrelation: {type: event_count, rules: [c], group-by: [h], timespan: 1m, condition: {gte: 2}}
+";
+    let loaded = load_text("x.yml", text, &DATASETS);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let fed = ["a", "b", "c", "d", "e", "f"].map(|id| loaded.rules.fed_by(id));
+    let none: Vec<&str> = Vec::new();
+    assert_eq!(
+        fed,
+        [
+            vec!["windows.sysmon"],
+            vec!["generic"],
+            none.clone(),
+            vec!["generic", "windows.sysmon"],
+            none.clone(),
+            none,
+        ]
+    );
+    assert_eq!(loaded.rules.fields_of("a"), ["Image", "c"]);
+    assert!(loaded.rules.fields_of("d").is_empty());
+}
