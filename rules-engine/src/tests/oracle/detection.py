@@ -22,6 +22,8 @@ import sqlite3
 import sys
 
 KEPT = 12
+# What SQLite and `re` say of what they cannot do; a zero byte is a ValueError to some versions.
+UNABLE = (sqlite3.Error, re.error, ValueError)
 COLUMN = "TEXT COLLATE NOCASE"
 NUMBERS = "NUMERIC COLLATE NOCASE"
 
@@ -178,7 +180,7 @@ def answers(asked, rules):
             own[rule] = [False] * len(events)
             for row in rows(db, entry["where"]):
                 own[rule][row] = True
-        except (sqlite3.Error, re.error) as reason:
+        except UNABLE as reason:
             own.pop(rule, None)
             refused[rule] = f"{type(reason).__name__}: {reason}"
     # Columns that many rules ask for come first, where SQLite reaches them soonest.
@@ -203,7 +205,7 @@ def answers(asked, rules):
             try:
                 for row in rows(db, "".join(parts)):
                     found[row].append(rule)
-            except (sqlite3.Error, re.error) as reason:
+            except UNABLE as reason:
                 refused[rule] = f"{type(reason).__name__}: {reason}"
     return {"own": own, "all": found, "refused": refused}
 
