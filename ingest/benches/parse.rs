@@ -2,9 +2,9 @@
 //!
 //! `cargo bench -p keng-ingest --bench parse`. The data are loghub's OpenSSH and Linux files with
 //! a PRI before each line, and the same as RFC 5424 with two elements of structured data; without
-//! those files a few lines of our own stand in for them. A row is the best of several rounds: what
-//! else runs on the machine only ever makes a round slower. An argument chooses the rows whose name
-//! holds it (`-- 'rfc3164 record'`), for a profiler.
+//! those files a few lines of our own stand in for them. JSON rows are one record of our own each. A
+//! row is the best of several rounds: what else runs on the machine only ever makes a round slower.
+//! An argument chooses the rows whose name holds it (`-- 'rfc3164 record'`), for a profiler.
 
 #![allow(clippy::print_stdout, reason = "the result is what is printed")]
 
@@ -42,12 +42,31 @@ fn main() {
         let loose = parse_message_with_year(black_box(line), |_| 2026, Variant::RFC5424);
         black_box(loose);
     });
-    whole("rfc3164 record, keng", &rfc3164);
-    whole("rfc5424 record, keng", &rfc5424);
+    whole("rfc3164 record, keng", &rfc3164, Format::Syslog);
+    whole("rfc5424 record, keng", &rfc5424, Format::Syslog);
+    for (name, line) in JSON {
+        whole(name, &vec![(*line).to_owned(); 4_000], Format::Auto);
+    }
 }
 
+/// One that a parser knows, one of a table of vendors, one of nobody.
+const JSON: &[(&str, &str)] = &[
+    (
+        "json record, sysmon, keng",
+        r#"{"EventTime":"2026-11-22 10:57:01","Hostname":"pc1.example.vn","Keywords":-9223372036854775808,"EventType":"INFO","SeverityValue":2,"Severity":"INFO","EventID":1,"SourceName":"Microsoft-Windows-Sysmon","Version":5,"Task":1,"OpcodeValue":0,"RecordNumber":77,"ExecutionProcessID":3904,"ThreadID":4272,"Channel":"Microsoft-Windows-Sysmon/Operational","UtcTime":"2026-11-22 03:57:01.100","ProcessGuid":"{3d1f0a2b-0001-6920-0000-0010000000aa}","ProcessId":"4242","Image":"C:\\Windows\\System32\\cmd.exe","CommandLine":"cmd.exe /c whoami","User":"CORP\\an","ParentImage":"C:\\Windows\\explorer.exe","Hashes":"MD5=0A0B0C0D0E0F00010203040506070809"}"#,
+    ),
+    (
+        "json record, cloudtrail, keng",
+        r#"{"eventVersion":"1.09","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE","arn":"arn:aws:iam::123456789012:user/an","accountId":"123456789012","userName":"an"},"eventTime":"2026-11-22T04:00:00Z","eventSource":"s3.amazonaws.com","eventName":"PutObject","awsRegion":"ap-southeast-1","sourceIPAddress":"198.51.100.7","userAgent":"aws-cli/2","requestParameters":{"bucketName":"b","key":"k"},"responseElements":null,"requestID":"r-1","eventID":"e-1","readOnly":false,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"123456789012"}"#,
+    ),
+    (
+        "json record, generic, keng",
+        r#"{"time":"2026-11-22T04:00:00Z","level":"warn","msg":"đơn hàng bị từ chối","user":"hà","order":{"id":77,"total":120000,"currency":"VND","items":3},"client":{"ip":"198.51.100.9","agent":"curl/8"},"trace":"abc","span":"def","env":"production","version":"1.2.3","host":"shop-1","region":"hn","path":"/thanh-toán","status":402,"ms":12.5}"#,
+    ),
+];
+
 /// The whole way from bytes to a finished batch: header, dataset, all fields.
-fn whole(name: &str, lines: &[String]) {
+fn whole(name: &str, lines: &[String], format: Format) {
     let sender = Sender {
         ip: Some([192, 0, 2, 1].into()),
         port: Some(514),
@@ -59,7 +78,7 @@ fn whole(name: &str, lines: &[String]) {
     row(name, lines, |line| {
         let raw = line.as_bytes();
         let zone = &TimeZone::UTC;
-        let received = Received { raw, at, sender: &sender, zone, format: Format::Syslog };
+        let received = Received { raw, at, sender: &sender, zone, format };
         record(&received, &mut builder);
         if builder.len() == BATCH_EVENTS {
             black_box(std::mem::take(&mut builder).finish());

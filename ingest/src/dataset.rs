@@ -3,7 +3,8 @@
 //! A dataset is one file: a [`Dataset`] constant (its name, the Sigma log sources it serves, what
 //! Sigma calls its fields), a cheap test whether a record is its own, and a parser that fills the
 //! event and never fails. To add one, write that file, put it into [`DATASETS`] and into
-//! [`TEXT`] or [`JSON`], and put sample lines under `samples/NAME/`; the tests find those.
+//! [`TEXT`] or [`JSON`], and put sample lines under `samples/NAME/`; the tests find those. JSON in
+//! its vendor's own words needs no parser but a row in [`vendor`].
 //!
 //! What no dataset claims is `generic`: its header is read, its text kept.
 

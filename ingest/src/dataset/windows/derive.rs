@@ -8,6 +8,7 @@ use keng_event::field::{self, Field};
 
 use super::shape::{Part, Shape};
 use super::{Known, channel};
+use crate::dataset::endpoint::SOURCE;
 use crate::dataset::members::Members;
 use crate::dataset::{network, put_direction};
 
@@ -33,6 +34,7 @@ pub(super) fn put(members: &Members, shape: Shape, known: Known<'_>, event: &mut
         channel::SYSMON | channel::LINUX => sysmon(known.code, data, event),
         channel::SECURITY => security(known.code, data, event),
         "windows.terminalservices" => account(data.get("User"), event),
+        "windows.rpc_firewall" if known.code == "3" => remote_call(data, event),
         _ => {}
     }
     paths(event);
@@ -79,6 +81,35 @@ fn sysmon(code: &str, data: Data<'_>, event: &mut EventBuilder<'_>) {
         Some("false") => put_direction("ingress", event),
         _ => {}
     }
+}
+
+/// RPC Firewall writes its values without names: function, process id and image, protocol,
+/// endpoint, the caller's address, interface, operation, the caller's account, in this order.
+fn remote_call(data: Data<'_>, event: &mut EventBuilder<'_>) {
+    if data.get("InterfaceUuid").is_some() {
+        return;
+    }
+    let mut unnamed = Vec::new();
+    for (name, value) in data.members.iter() {
+        if data.shape.part(name, "") == Part::Data("Data") {
+            unnamed.push(value.to_text());
+        }
+    }
+    // Winlogbeat numbers them.
+    let value = |index: usize| {
+        let numbered = || data.get(&format!("param{}", index + 1));
+        unnamed.get(index).cloned().or_else(numbered)
+    };
+    for (index, name) in [(6, "InterfaceUuid"), (7, "OpNum")] {
+        if let Some(value) = value(index) {
+            event.put_named(&["winlog.event_data.", name].concat(), &*value);
+        }
+    }
+    put_if(field::PROCESS_EXECUTABLE, value(2).as_deref(), event);
+    if let Some(address) = value(5) {
+        SOURCE.put_host(&address, event);
+    }
+    account(value(8), event);
 }
 
 /// `DOMAIN\user`
