@@ -201,8 +201,27 @@ fn coverage_is_printed_by_tactic_and_written_as_a_layer() {
     let output = keng_with(&["rules", "coverage", "config/rules", "--navigator", path], b"");
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success() && text.contains("credential-access"), "{text}");
+    assert!(!text.contains("no dataset serves"), "{text}");
     let layer = std::fs::read(layer).expect("the layer");
     let layer: serde_json::Value = serde_json::from_slice(&layer).expect("JSON");
     assert_eq!(layer["versions"]["layer"], "4.5");
     assert!(layer["techniques"].as_array().is_some_and(|techniques| techniques.len() > 10));
+}
+
+#[test]
+fn coverage_tells_rules_that_nothing_feeds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mistyped.yml");
+    let rule = "title: Mistyped\nlogsource: {product: linx, service: sshd}\n\
+                detection: {s: {a: b}, condition: s}\n";
+    std::fs::write(&file, rule).expect("a rule");
+    let path = file.to_str().expect("a path");
+    let said = keng_with(&["rules", "coverage", path], b"").stdout;
+    let said = String::from_utf8(said).expect("text");
+    assert!(said.contains("\n1 of them fire only on events that name"), "{said}");
+    let checked = keng_with(&["rules", "check", "--strict", path], b"");
+    let text = [checked.stdout, checked.stderr].concat();
+    let text = String::from_utf8(text).expect("text");
+    assert_eq!(checked.status.code(), Some(1), "{text}");
+    assert!(text.contains("unknown-logsource") && text.contains("`product: linux`"), "{text}");
 }

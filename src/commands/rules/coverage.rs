@@ -57,6 +57,8 @@ struct Covered {
     rules: usize,
     /// Of these, the ones without a technique.
     without_technique: usize,
+    /// Of these, the ones whose log source no dataset serves.
+    without_dataset: usize,
     /// Tactic to what its rules recognise; every tactic is there.
     tactics: BTreeMap<String, Tactic>,
     /// Technique to the titles of its rules.
@@ -80,7 +82,9 @@ pub(super) fn run(arguments: &Coverage) -> anyhow::Result<Exit> {
         return Err(Failure::error(Exit::Invalid, "no sound rule was found to judge"));
     }
     // What only feeds a correlation calls nobody; its correlation carries the tags.
-    let covered = covered(loaded.rules.summaries().iter().filter(|rule| rule.generates));
+    let calling = || loaded.rules.summaries().iter().filter(|rule| rule.generates);
+    let unfed = calling().filter(|rule| loaded.rules.fed_by(&rule.id).is_empty());
+    let covered = Covered { without_dataset: unfed.count(), ..covered(calling()) };
     if let Some(path) = &arguments.navigator {
         let layer = serde_json::to_vec_pretty(&layer(&covered)).context("rendering the layer")?;
         std::fs::write(path, layer).with_context(|| format!("writing {}", path.display()))?;
@@ -159,6 +163,13 @@ fn table(covered: &Covered) -> Vec<String> {
         covered.techniques.len(),
         covered.without_technique
     ));
+    if covered.without_dataset > 0 {
+        lines.push(format!(
+            "{} of them fire only on events that name their log source themselves: no dataset \
+             serves it (`keng rules check` says which)",
+            covered.without_dataset
+        ));
+    }
     lines
 }
 
