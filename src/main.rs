@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod node;
 mod output;
+mod rulebook;
 mod stage;
 mod stages;
 mod telemetry;
@@ -39,7 +40,7 @@ enum Command {
     Check(check::Check),
     /// Raw records to ECS events, one per input line
     Parse(parse::Parse),
-    /// Check, try, test and backtest detection rules
+    /// Check, try, test and backtest detection rules, and turn them on and off
     Rules(rules::Rules),
     /// Search the events of a node
     Search(search::Search),

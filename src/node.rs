@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keng_alerting::Desk;
-use keng_api::{CurrentRules, Reload, State};
+use keng_api::{CurrentRules, Reload, SetRuleState, State};
 use keng_bus::Topic;
 use keng_config::Settings;
 use keng_event::{Batch, Clock, SystemClock};
@@ -99,7 +99,11 @@ struct Parts {
     desk: Desk,
     index: Option<Index>,
     rules: watch::Sender<CurrentRules>,
+    /// The generation of rules that the rules stage evaluates.
+    rules_in_force: watch::Sender<u64>,
     reload: Reload,
+    /// Absent where rules are not evaluated.
+    set_rule_state: Option<SetRuleState>,
     tail: broadcast::Sender<Arc<Batch>>,
     ingest: Option<Ingest>,
     undecodable: CounterFamily,
@@ -202,8 +206,11 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
         })
         .transpose()
         .context("opening the index")?;
-    let (rules, _) = watch::channel(rules::load(settings));
-    let reload = rules::reload(ground, &rules);
+    let (rules, _) = watch::channel(rules::load(ground));
+    let (rules_in_force, in_force) = watch::channel(0);
+    let evaluates = roles.contains(&Role::Rules);
+    let changes = rules::Changes::new(ground, &rules, evaluates.then_some(in_force));
+    let set_rule_state = evaluates.then(|| changes.set_rule_state());
     let (tail, _) = broadcast::channel(TAIL_BATCHES);
     let undecodable = codec::undecodable(registry);
     Ok(Parts {
@@ -212,7 +219,9 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
         desk,
         index,
         rules,
-        reload,
+        rules_in_force,
+        reload: changes.reload(),
+        set_rule_state,
         tail,
         ingest: None,
         undecodable,
@@ -267,6 +276,7 @@ impl Parts {
             undecodable: self.undecodable.with(&["rules"]),
             clock: Arc::clone(clock),
             rules: self.rules.subscribe(),
+            in_force: self.rules_in_force.clone(),
             config: settings.rules.clone(),
             state_file: place.data.join("rules.state"),
         };
@@ -309,6 +319,7 @@ impl Parts {
             rules: Some(self.rules.subscribe()),
             datasets: keng_ingest::dataset::all(),
             reload: Some(Arc::clone(&self.reload)),
+            set_rule_state: self.set_rule_state.clone(),
             components: housekeeping::components(self),
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -133,8 +133,8 @@ async fn a_rule_that_comes_in_the_middle_of_an_attack_knows_its_beginning() {
     node.wait_for_count("event.outcome:failure", 12).await;
 
     std::fs::write(rules.path().join("ten.yml"), TEN_OF_THEM).expect("a rule");
-    node.signal("HUP");
-    wait_for_rules(&node, 2).await;
+    let answer = node.request("POST", "/-/reload").send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
     failures(&node, "192.0.2.1", 4).await;
     alert_about(&node, "192.0.2.1").await;
     told(&node, "correlation rules warmed from history").await;
@@ -146,4 +146,62 @@ async fn a_rule_that_comes_in_the_middle_of_an_attack_knows_its_beginning() {
     failures(&node, "192.0.2.2", 2).await;
     alert_about(&node, "192.0.2.2").await;
     alert_about(&node, "192.0.2.1").await;
+}
+
+/// Changes the state of a rule; it is in force when this returns.
+async fn set(node: &Node, rule: &str, action: &str) {
+    let rule = node.post(&format!("/api/v1/rules/{rule}:{action}"), &serde_json::json!({})).await;
+    assert_eq!(rule["state_from"]["by"], "local-admin", "{rule}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rules_state_is_in_force_at_once_and_survives_a_restart() {
+    let rules = tempfile::tempdir().expect("a folder");
+    write_rule(rules.path(), "eve", "user.name");
+    write_rule(rules.path(), "mallory", "user.name");
+    let [eve, mallory] = [3, 7].map(|id| format!("{id:0>8}-0000-4000-8000-000000000000"));
+    let mut node = Node::start_with_rules(rules.path()).await;
+    set(&node, &eve, "disable").await;
+    // A rule file that is half written keeps nobody from silencing another rule.
+    write_rule(rules.path(), "bb", "message|nonsense");
+    set(&node, &mallory, "test").await;
+    let log_in = |user: &'static str, address: &'static str| {
+        let line = format!(
+            "<38>Oct 11 22:14:15 web1 sshd[812]: Failed password for {user} from {address} port 4711 ssh2"
+        );
+        let post = node.request("POST", "/api/v1/events").header("content-type", "text/plain");
+        async move { assert!(post.body(line).send().await.expect("an answer").status().is_success()) }
+    };
+    log_in("eve", "192.0.2.1").await;
+    // By the time that this one is there, the one before was evaluated.
+    log_in("mallory", "192.0.2.2").await;
+    let alerts = eventually("an alert", || async {
+        let alerts = node.alerts().await;
+        (!alerts.is_empty()).then_some(alerts)
+    })
+    .await;
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(
+        (&alerts[0]["rule"]["title"], &alerts[0]["test"]),
+        (&"mallory".into(), &true.into())
+    );
+
+    std::fs::remove_file(rules.path().join("bb.yml")).expect("gone");
+    node.restart().await;
+    let answer = node.get("/api/v1/rules").await;
+    let known = answer["rules"].as_array().expect("rules").iter();
+    let mut states: Vec<_> = known
+        .map(|rule| (rule["title"].as_str().expect("a title"), rule["state"].clone()))
+        .collect();
+    states.sort_by_key(|state| state.0);
+    assert_eq!(states, [("eve", "off".into()), ("mallory", "test".into())]);
+
+    // Turned on, the rule calls although the test alert stands open.
+    set(&node, &mallory, "enable").await;
+    found(&node, "mallory", "192.0.2.2").await;
+    eventually("the alert in earnest", || async {
+        let alerts = node.alerts().await;
+        alerts.iter().all(|alert| alert["test"].is_null()).then_some(())
+    })
+    .await;
 }

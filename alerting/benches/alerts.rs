@@ -75,6 +75,7 @@ fn finding(rule: &str, group: u64, offset: u64) -> Finding {
         events: serde_json::value::to_raw_value(&event).into_iter().map(Into::into).collect(),
         count: 1,
         truncated: false,
+        test: false,
     }
 }
 

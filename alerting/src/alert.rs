@@ -22,6 +22,9 @@ pub struct Alert {
     pub severity: Severity,
     /// Where it stands.
     pub state: State,
+    /// All its findings came from a rule that was only being tried: nobody is called.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
     /// What it turned out to be, once closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,

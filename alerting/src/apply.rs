@@ -50,6 +50,8 @@ pub struct Applied {
 struct Standing {
     id: String,
     state: State,
+    /// Whether all that was found so far was found by a rule on trial.
+    test: bool,
     severity: Severity,
     count: i64,
     samples_seen: i64,
@@ -66,6 +68,8 @@ struct Case<'a> {
     findings: Vec<&'a Finding>,
     alert: Standing,
     opened: bool,
+    /// It was a test until a finding of this batch, which calls people as an opening would.
+    in_earnest: bool,
     /// Its severity before.
     was: Severity,
     evidence: Evidence<'a>,
@@ -164,6 +168,7 @@ impl<'a> Case<'a> {
         let alert = standing.unwrap_or_else(|| Standing {
             id: first.id.as_str().to_owned(),
             state: State::Open,
+            test: true,
             severity: first.rule.level,
             count: 0,
             samples_seen: 0,
@@ -172,7 +177,8 @@ impl<'a> Case<'a> {
         });
         let was = alert.severity;
         let (findings, evidence) = (vec![first], Evidence::default());
-        Self { identity, first, last: first, findings, alert, opened, was, evidence }
+        let in_earnest = false;
+        Self { identity, first, last: first, findings, alert, opened, in_earnest, was, evidence }
     }
 
     fn count(&mut self) {
@@ -182,6 +188,17 @@ impl<'a> Case<'a> {
             self.alert.first_at = self.alert.first_at.min(finding.at.as_nanos());
             self.alert.last_at = self.alert.last_at.max(finding.at.as_nanos());
         }
+        if self.alert.test && self.is_told() {
+            self.alert.test = false;
+            self.in_earnest = !self.opened;
+            // Whoever took the test did not take what comes now.
+            self.alert.state = State::Open;
+        }
+    }
+
+    /// Whether any of its findings calls people; those of a rule on trial are only recorded.
+    fn is_told(&self) -> bool {
+        self.findings.iter().any(|finding| !finding.test)
     }
 
     fn is_graver(&self) -> bool {
@@ -197,7 +214,7 @@ async fn notify(
     now: Timestamp,
 ) -> Result<u64, Error> {
     let mut counted = Vec::new();
-    for Case { alert, last, opened, .. } in cases {
+    for Case { alert, last, opened, .. } in cases.iter().filter(|case| case.is_told()) {
         for (channel, kinds) in shared.routes.of(alert.severity, &last.rule) {
             let (state, severity) = (alert.state, alert.severity);
             counted.push(Counted {
@@ -220,9 +237,18 @@ fn count(length: usize) -> u64 {
 
 fn observe(shared: &Shared, case: &Case<'_>, now: Timestamp) {
     let metrics = &shared.metrics;
+    if case.opened && case.alert.test {
+        metrics.suppressed.with(&["test"]).inc();
+    }
+    // The finding that people are called for.
+    let call = case.findings.iter().position(|finding| !finding.test);
+    let call = call.filter(|_| case.opened || case.in_earnest);
     for (number, finding) in case.findings.iter().enumerate() {
         let severity = [finding.rule.level.as_str()];
-        if case.opened && number == 0 {
+        if case.opened && case.alert.test && number == 0 {
+            continue;
+        }
+        if call == Some(number) {
             metrics.created.with(&severity).inc();
             let delay = now.since(finding.received).as_secs_f64();
             metrics.event_to_alert.with(&severity).observe(delay);

@@ -44,6 +44,8 @@ pub struct Filter {
     pub text: Option<String>,
     /// In the hands of this person.
     pub assignee: Option<String>,
+    /// Only those of rules that are being tried, or none of them.
+    pub test: Option<bool>,
     /// Changed or counted at or after this time.
     pub since: Option<Timestamp>,
     /// How many at most; [`LIST_MAX`] bounds it.
@@ -145,6 +147,9 @@ fn push_conditions(query: &mut QueryBuilder<Database>, filter: &Filter) {
     }
     if let Some(assignee) = &filter.assignee {
         query.push(" AND assignee = ").push_bind(assignee.clone());
+    }
+    if let Some(test) = filter.test {
+        query.push(" AND test = ").push_bind(i64::from(test));
     }
     if let Some(since) = filter.since {
         query.push(" AND changed_at >= ").push_bind(since.as_nanos());
@@ -259,12 +264,14 @@ fn alert(row: &Row) -> Result<Alert, Error> {
         Ok(nanos.map(Timestamp::from_nanos))
     };
     let group: String = row.try_get("group_values").doing(DOING)?;
+    let test: i64 = row.try_get("test").doing(DOING)?;
     let verdict: Option<String> = row.try_get("verdict").doing(DOING)?;
     Ok(Alert {
         id: row.try_get("id").doing(DOING)?,
         rule: rule(row.try_get("rule").doing(DOING)?)?,
         severity: severity(row.try_get("severity").doing(DOING)?)?,
         state: state(row.try_get("state").doing(DOING)?)?,
+        test: test != 0,
         verdict: verdict.as_deref().and_then(Verdict::from_word),
         title: row.try_get("title").doing(DOING)?,
         group: serde_json::from_str(&group)

@@ -32,6 +32,7 @@ const STANDING: [State; 3] = [State::Open, State::Acknowledged, State::Snoozed];
 pub(crate) struct Metrics {
     pub(crate) created: CounterFamily,
     pub(crate) deduplicated: CounterFamily,
+    pub(crate) suppressed: CounterFamily,
     pub(crate) closed: CounterFamily,
     pub(crate) reopened: CounterFamily,
     pub(crate) time_to_acknowledge: HistogramFamily,
@@ -66,6 +67,11 @@ impl Metrics {
                 "keng_alerts_deduplicated_total",
                 "Matches folded into an already open alert.",
                 &["severity"],
+            ),
+            suppressed: counter(
+                "keng_alerts_suppressed_total",
+                "Alerts recorded but not notified.",
+                &["reason"],
             ),
             closed: counter(
                 "keng_alerts_closed_total",
@@ -173,6 +179,7 @@ impl Metrics {
                 drop(family.with(&[severity]));
             }
         }
+        self.suppressed.with(&["test"]).inc_by(0);
         for reason in ["busy", "corrupt", "full", "io", "other", "read_only"] {
             self.store_errors.with(&["apply", reason]).inc_by(0);
         }
@@ -193,7 +200,7 @@ async fn refresh_alerts(shared: &Shared) -> Result<(), Error> {
     let metrics = &shared.metrics;
     let rows = sqlx::query(
         "SELECT state, severity, COUNT(*) AS n, MIN(opened_at) AS oldest FROM alert \
-         WHERE state <> 'closed' GROUP BY state, severity",
+         WHERE state <> 'closed' AND test = 0 GROUP BY state, severity",
     )
     .fetch_all(shared.store.reader())
     .await

@@ -43,7 +43,7 @@ const WORDS = {
     help: "Keyboard shortcuts", keys_on: "Single-key shortcuts are on", language_help: "Query language",
     key_slash: "go to the query", key_move: "next, previous row", key_expand: "open or close the row", key_ack: "acknowledge the alert", key_close: "close the alert", key_live: "live on or off", key_escape: "close what is open", key_help: "this list",
     syn_word: "words, accents ignored", syn_phrase: "these words in this order", syn_field: "a field has this value", syn_wild: "begins so", syn_not: "and, or, not", syn_range: "ranges and comparisons", syn_cidr: "addresses in a network", syn_set: "one of several", syn_any: "the field is there",
-    did_opened: "opened it", did_acknowledged: "acknowledged", did_assigned: "assigned", did_closed: "closed", did_reopened: "reopened", did_noted: "noted", did_notified: "notified", did_notification_failed: "could not notify", did_severity_raised: "raised the severity",
+    did_opened: "opened it", did_acknowledged: "acknowledged", did_assigned: "assigned", did_closed: "closed", did_reopened: "reopened", did_noted: "noted", did_notified: "notified", did_notification_failed: "could not notify", did_severity_raised: "raised the severity", did_test_ended: "made an alert of the test", test_mark: "Test", test_note: "Its rule is being tried: nobody is called",
     offline: "The node does not answer. Trying again…", expired: "Your session has ended. Sign in again.", failed: "That did not work: {0}", hint: "Hint: {0}", missing_role: "This node does not run the part that answers here.",
   },
   vi: {
@@ -81,7 +81,7 @@ const WORDS = {
     help: "Phím tắt", keys_on: "Bật phím tắt một phím", language_help: "Ngôn ngữ truy vấn",
     key_slash: "đến ô truy vấn", key_move: "hàng sau, hàng trước", key_expand: "mở hoặc đóng hàng", key_ack: "tiếp nhận cảnh báo", key_close: "đóng cảnh báo", key_live: "bật hoặc tắt trực tiếp", key_escape: "đóng phần đang mở", key_help: "danh sách này",
     syn_word: "các từ, không phân biệt dấu", syn_phrase: "các từ này theo đúng thứ tự", syn_field: "trường có giá trị này", syn_wild: "bắt đầu bằng", syn_not: "và, hoặc, không", syn_range: "khoảng và so sánh", syn_cidr: "địa chỉ trong mạng", syn_set: "một trong các giá trị", syn_any: "có trường này",
-    did_opened: "mở cảnh báo", did_acknowledged: "tiếp nhận", did_assigned: "giao việc", did_closed: "đóng", did_reopened: "mở lại", did_noted: "ghi chú", did_notified: "đã thông báo", did_notification_failed: "không thông báo được", did_severity_raised: "nâng mức độ",
+    did_opened: "mở cảnh báo", did_acknowledged: "tiếp nhận", did_assigned: "giao việc", did_closed: "đóng", did_reopened: "mở lại", did_noted: "ghi chú", did_notified: "đã thông báo", did_notification_failed: "không thông báo được", did_severity_raised: "nâng mức độ", did_test_ended: "chuyển từ thử nghiệm thành cảnh báo", test_mark: "Thử nghiệm", test_note: "Luật đang được thử: không ai bị gọi",
     offline: "Máy chủ không trả lời. Đang thử lại…", expired: "Phiên làm việc đã hết. Hãy đăng nhập lại.", failed: "Không thực hiện được: {0}", hint: "Gợi ý: {0}", missing_role: "Máy chủ này không chạy phần trả lời ở đây.",
   },
 };
@@ -98,6 +98,7 @@ const SAID = {
     [/^it goes on counting$/, "vẫn đang đếm thêm"],
     [/^it was just queued$/, "vừa xếp vào hàng đợi"],
     [/^no route leads anywhere for this severity and rule: nobody is notified$/, "không có tuyến nào cho mức độ và luật này: không ai được báo"],
+    [/^its rule is being tried: nobody is notified$/, "luật đang được thử: không ai được báo"],
     [/^it waits for somebody to acknowledge it$/, "đang chờ người tiếp nhận"],
     [/^it waits for somebody to close it$/, "đang chờ người đóng cảnh báo"],
   ],
@@ -878,10 +879,14 @@ function alertRow(alert) {
   const box = el("input", { type: "checkbox", "aria-label": t("select_alert", alert.title), onchange: () => { box.checked ? desk.chosen.add(alert.id) : desk.chosen.delete(alert.id); showChosen(); } });
   box.checked = desk.chosen.has(alert.id);
   const open = el("button", { type: "button", class: "alert-open", "data-row": "", "data-test": "alert-open", onclick: () => navigateAlerts({}, alert.id) },
-    el("span", { class: "alert-title" }, alert.title), el("span", { class: "alert-group" }, groupText(alert)));
+    el("span", { class: "alert-title" }, alert.test ? testMark() : "", alert.title), el("span", { class: "alert-group" }, groupText(alert)));
   const state = alert.state === desk.state ? "" : `${t(`state_${alert.state}`)} · `;
   const side = el("div", { class: "alert-side" }, el("div", {}, el("b", {}, t("findings", number(alert.count)))), el("div", { title: time(alert.last_at) }, state + (alert.assignee ? `${alert.assignee} · ` : "") + ago(alert.last_at)));
   return el("li", { class: `alert-row${alert.id === desk.id ? " here" : ""}`, "data-id": alert.id, "data-test": "alert-row" }, box, severityMark(alert.severity), open, side);
+}
+
+function testMark() {
+  return el("b", { class: "muted", title: t("test_note"), "data-test": "alert-test" }, `[${t("test_mark")}] `);
 }
 
 function showChosen() {
@@ -934,7 +939,7 @@ async function act(action, body = {}) {
 function showAlert() {
   const alert = desk.alert;
   const back = el("button", { type: "button", class: "quiet", "aria-label": t("back"), "data-test": "alert-back", onclick: () => navigateAlerts() }, "×");
-  const head = el("div", { class: "detail-head" }, el("div", {}, severityMark(alert.severity), el("h2", { "data-test": "alert-title" }, alert.title)), back);
+  const head = el("div", { class: "detail-head" }, el("div", {}, severityMark(alert.severity), el("h2", { "data-test": "alert-title" }, alert.test ? testMark() : "", alert.title)), back);
   $("alert").replaceChildren(head, alertActions(alert), alertFacts(alert), ...alertProse(alert), ...alertEvents(alert), ...alertHistory(alert));
   show($("alert"));
   announce(`${alert.title}: ${t(`state_${alert.state}`)}`);
@@ -954,7 +959,7 @@ function alertActions(alert) {
 function alertFacts(alert) {
   const facts = el("dl", { class: "facts" });
   const add = (key, ...value) => facts.append(el("dt", {}, t(key)), el("dd", {}, ...value));
-  add("state", el("b", { "data-test": "alert-state", "data-state": alert.state }, t(`state_${alert.state}`)), alert.verdict ? ` · ${t(alert.verdict)}` : "");
+  add("state", el("b", { "data-test": "alert-state", "data-state": alert.state }, t(`state_${alert.state}`)), alert.verdict ? ` · ${t(alert.verdict)}` : "", alert.test ? ` · ${t("test_note")}` : "");
   add("about", el("div", { class: "chips" }, ...Object.entries(alert.group).map(([field, value]) => pivot(field, value))));
   add("findings_label", t("findings", number(alert.count)));
   add("first_seen", timeElement(alert.first_at));

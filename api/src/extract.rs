@@ -32,6 +32,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body that may be left out.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if media_type(request.headers()).is_empty() {
+            let bytes = bytes(request, state, BODY_BYTES_MAX).await?;
+            return match bytes.is_empty() {
+                true => Ok(Self(T::default())),
+                false => Err(Problem::new(Code::UnsupportedMedia, "the body says no type")
+                    .hint("send JSON with `Content-Type: application/json`, or no body")),
+            };
+        }
+        Body::from_request(request, state).await.map(|Body(value)| Self(value))
+    }
+}
+
 /// The whole body, bounded by the route's limit, which is `max` bytes.
 pub(crate) async fn bytes<S: Send + Sync>(
     request: Request,

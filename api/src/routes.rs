@@ -15,8 +15,8 @@ use crate::access::Access::{self, Needs, Open, OpenOnLoopback, SignedIn};
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::{
-    alerts, backtest, events, explain, gate, operations, page, people, rules, search, session,
-    sources, tail,
+    alerts, backtest, events, explain, gate, operations, page, people, rule_states, rules, search,
+    session, sources, tail,
 };
 
 /// How a request is bounded and counted.
@@ -182,7 +182,8 @@ fn alert_routes() -> Vec<Route> {
     vec![
         get("/api/v1/alerts", read, alerts::list, "Alerts, latest opened first")
             .query(&[
-                "state", "severity", "id", "rule", "text", "assignee", "since", "cursor", "limit",
+                "state", "severity", "id", "rule", "text", "assignee", "test", "since", "cursor",
+                "limit",
             ])
             .gives("AlertPage"),
         get("/api/v1/alerts/{id}", read, alerts::get, "One alert with its events and history")
@@ -260,6 +261,14 @@ fn rule_routes() -> Vec<Route> {
         )
         .takes("ExplainRequest")
         .gives("ExplainAnswer"),
+        post(
+            "/api/v1/rules/{id}:{action}",
+            Needs(P::ManageRules),
+            rule_states::change,
+            "Turn a rule on (enable) or off (disable), or record its findings and call nobody (test)",
+        )
+        .takes("RuleStateReason")
+        .gives("RuleSummary"),
     ]
 }
 

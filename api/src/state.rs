@@ -9,7 +9,7 @@ use keng_event::{Batch, Clock, Dataset};
 use keng_indexer::Searcher;
 use keng_ingest::{Intake, Sources};
 use keng_metrics::Registry;
-use keng_rules_engine::{Problem, RuleSet};
+use keng_rules_engine::{Problem, RuleSet, RuleState, RuleStates};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
@@ -40,6 +40,8 @@ pub struct State {
     pub datasets: &'static [Dataset],
     /// Reads the configuration and the rules anew.
     pub reload: Option<Reload>,
+    /// Turns rules on and off; absent where detection does not run.
+    pub set_rule_state: Option<SetRuleState>,
     /// The parts of this node and whether they are ready, for `/-/ready` and the status route.
     pub components: Arc<dyn Fn() -> Vec<Component> + Send + Sync>,
     /// Keng's version.
@@ -55,6 +57,24 @@ impl fmt::Debug for State {
 /// Reloads; gives what was reloaded in words, or what kept the old configuration running.
 pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
+/// Changes the state of a rule. Resolves when the change is durable and in force, or gives what
+/// keeps it from that in words.
+pub type SetRuleState =
+    Arc<dyn Fn(RuleStateChange) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// What somebody wants of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleStateChange {
+    /// Its id.
+    pub rule: String,
+    /// Its new state.
+    pub state: RuleState,
+    /// Who wants it.
+    pub by: String,
+    /// Why.
+    pub note: Option<String>,
+}
+
 /// The rule set that runs, and what is wrong with the rules that do not.
 #[derive(Clone, Debug, Default)]
 pub struct CurrentRules {
@@ -64,6 +84,10 @@ pub struct CurrentRules {
     pub problems: Arc<Vec<Problem>>,
     /// What they were loaded with: pipelines and value lists are for other rules too.
     pub settings: Arc<keng_rules_engine::Config>,
+    /// What was decided over the state of rules, also of those that are not loaded.
+    pub states: Arc<RuleStates>,
+    /// Grows with every change, so that it can be told which one is in force.
+    pub generation: u64,
 }
 
 /// A part of the node.

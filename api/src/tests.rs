@@ -5,5 +5,6 @@ mod backtest;
 mod harness;
 mod page;
 mod parts;
+mod rule_states;
 mod stream;
 mod transport;

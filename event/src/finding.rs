@@ -43,6 +43,9 @@ pub struct Finding {
     /// Whether a sample event was cut or samples were left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// Its rule was only being tried when it was made: it is recorded, and calls nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
 }
 
 /// Whether one event or several made a finding.

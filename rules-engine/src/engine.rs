@@ -165,7 +165,7 @@ impl Engine {
             rules.summaries().iter().map(|rule| rule.id.as_str()).collect();
         sink.suppressions.retain(|id| ids.contains(id));
         let metrics = &sink.metrics;
-        metrics.loaded.with(&["enabled"]).set(count(rules.len()));
+        metrics.show_loaded(&rules);
         let known = |labels: &[String]| labels.first().is_some_and(|id| ids.contains(id.as_str()));
         metrics.matches.retain(known);
         metrics.evaluation_errors.retain(known);

@@ -9,6 +9,7 @@ use keng_event::{
 };
 use serde_json::value::RawValue;
 
+use crate::RuleState;
 use crate::evaluate::detector::Matched;
 use crate::rule_set::CompiledRule;
 use crate::state::{Fired, Sample};
@@ -73,6 +74,7 @@ pub(crate) fn detection(
         truncated: sample.cut || count > 1,
         events: vec![sample.json],
         count,
+        test: rule.state == RuleState::Test,
     }
 }
 
@@ -100,6 +102,7 @@ pub(crate) fn correlation(
         events: fired.samples.into_iter().take(SAMPLE_EVENTS_MAX).map(|s| s.json).collect(),
         count: fired.count,
         truncated: fired.truncated || cut,
+        test: rule.state == RuleState::Test,
     }
 }
 

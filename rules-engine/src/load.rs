@@ -20,7 +20,7 @@ use crate::sigma::yaml::{self, Yaml};
 use crate::sigma::{Fault, pipeline, rule};
 use crate::test_case::RuleTest;
 use crate::text::FastMap;
-use crate::{Config, LogSourceFilter, Problem, RuleSet, Warning, limits};
+use crate::{Config, LogSourceFilter, Problem, RuleSet, RuleState, Warning, limits};
 
 /// What came of loading: the rules that are sound, and what is wrong with the others.
 #[derive(Debug, Default)]
@@ -294,6 +294,8 @@ pub(crate) fn compile(
             suppress: rule.keng.suppress.clone(),
             group_by: rule.keng.group_by.clone(),
             generates: links.generates,
+            state: RuleState::On,
+            heard: true,
             feeds: links.feeds,
             fingerprint: resolved.fingerprints.get(number).copied().unwrap_or_default(),
             body,
@@ -337,6 +339,8 @@ fn summary(source: &Source, generates: bool) -> RuleSummary {
         logsource,
         generates,
         tests: rule.keng.tests.len(),
+        state: RuleState::On,
+        state_from: None,
     }
 }
 

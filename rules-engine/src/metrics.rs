@@ -5,7 +5,7 @@ use keng_metrics::{
     Counter, CounterFamily, DURATION_BUCKETS, Gauge, GaugeFamily, Histogram, Registry,
 };
 
-use crate::limits;
+use crate::{RuleSet, RuleState, limits};
 
 /// Families of detection. Clones share the series.
 #[derive(Clone, Debug)]
@@ -99,6 +99,14 @@ impl Metrics {
     /// Notes a successful reload; the caller knows the time.
     pub fn reloaded(&self, at: Timestamp) {
         self.last_reload.set(at.as_seconds_f64());
+    }
+
+    pub(crate) fn show_loaded(&self, rules: &RuleSet) {
+        for (word, state) in
+            [("enabled", RuleState::On), ("disabled", RuleState::Off), ("test", RuleState::Test)]
+        {
+            self.loaded.with(&[word]).set(count(rules.count_in(state)));
+        }
     }
 
     /// Notes how many rules were refused at the last load.

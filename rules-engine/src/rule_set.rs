@@ -18,7 +18,7 @@ use crate::sigma::keng::Suppress;
 use crate::sigma::rule::Body;
 use crate::sigma::test::Atom;
 use crate::test_case::RuleTest;
-use crate::{Config, Engine, Error, LogSourceFilter};
+use crate::{Config, Decision, Engine, Error, LogSourceFilter, RuleState, RuleStates};
 
 /// Compiled rules. A reload makes a new set; a set never changes.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub struct RuleSet {
     pub(crate) sources: Vec<crate::load::Source>,
     /// The value lists that its rules look into.
     pub(crate) lists: Arc<Lists>,
+    /// What was decided over its rules.
+    pub(crate) states: RuleStates,
 }
 
 /// What all rules share.
@@ -54,6 +56,9 @@ pub(crate) struct CompiledRule {
     pub(crate) group_by: Vec<String>,
     /// Whether a match makes a finding.
     pub(crate) generates: bool,
+    pub(crate) state: RuleState,
+    /// Whether it is evaluated at all: not if it is off, and no rule that is not counts it.
+    pub(crate) heard: bool,
     /// Correlation rules that count its matches, and as which of their rules.
     pub(crate) feeds: Vec<(u32, usize)>,
     /// Hash of its meaning and of the meaning of all that it refers to.
@@ -99,6 +104,11 @@ pub struct RuleSummary {
     pub generates: bool,
     /// How many tests the rule carries.
     pub tests: usize,
+    /// Whether it speaks.
+    pub state: RuleState,
+    /// Who decided that; absent where nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_from: Option<Decision>,
 }
 
 impl RuleSet {
@@ -188,7 +198,7 @@ impl RuleSet {
             let CompiledBody::Detection { logsource, witness, .. } = &rule.body else {
                 return None;
             };
-            let number = u32::try_from(number).ok()?;
+            let number = u32::try_from(number).ok().filter(|_| rule.heard)?;
             wanted(logsource).then_some((number, witness))
         });
         Plan::new(detections, self.tables.fields.len())

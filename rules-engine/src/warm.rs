@@ -30,8 +30,9 @@ impl RuleSet {
         let mut histories = vec![0_i64; self.len()];
         let mut all = Vec::new();
         for number in &self.order {
-            let Some(CompiledRule { body: CompiledBody::Correlation(rule), reference, .. }) =
-                self.rule(*number)
+            let Some(CompiledRule {
+                body: CompiledBody::Correlation(rule), reference, heard, ..
+            }) = self.rule(*number)
             else {
                 continue;
             };
@@ -49,7 +50,7 @@ impl RuleSet {
             if let Some(slot) = histories.get_mut(*number as usize) {
                 *slot = history;
             }
-            let Some(identity) = identity(self, *number) else { continue };
+            let Some(identity) = identity(self, *number).filter(|_| *heard) else { continue };
             let history = Duration::from_nanos(u64::try_from(history).unwrap_or(0));
             all.push(Correlating { identity, id: reference.id.clone(), history });
         }

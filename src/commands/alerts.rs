@@ -38,6 +38,9 @@ enum Action {
         /// Only alerts of this severity or graver
         #[arg(long)]
         severity: Option<String>,
+        /// Only alerts of rules that are on test (true), or none of them (false)
+        #[arg(long)]
+        test: Option<bool>,
         /// Most alerts to print
         #[arg(long, default_value_t = 50)]
         limit: u64,
@@ -91,8 +94,13 @@ pub(crate) async fn run(arguments: Alerts) -> anyhow::Result<Exit> {
     let client = arguments.remote.client()?;
     let people = output::for_people(arguments.json);
     let (id, verb, body) = match arguments.action {
-        Action::List { state, severity, limit } => {
-            return list(&client, people, state, severity, limit).await;
+        Action::List { state, severity, test, limit } => {
+            let filters = [
+                ("state", state),
+                ("severity", severity),
+                ("test", test.map(|test| test.to_string())),
+            ];
+            return list(&client, people, filters, limit).await;
         }
         Action::Show { id } => {
             let id = whole(&client, id).await?;
@@ -152,12 +160,11 @@ fn without_nulls(mut body: Value) -> Value {
 async fn list(
     client: &Client,
     people: bool,
-    state: Option<String>,
-    severity: Option<String>,
+    filters: [(&str, Option<String>); 3],
     limit: u64,
 ) -> anyhow::Result<Exit> {
     let mut path = format!("/api/v1/alerts?limit={limit}");
-    for (name, value) in [("state", state), ("severity", severity)] {
+    for (name, value) in filters {
         if let Some(value) = value {
             path = format!("{path}&{name}={}", percent_encode(&value));
         }

@@ -1,4 +1,5 @@
-//! `keng rules`: check, try and test detection rules, and run them over history.
+//! `keng rules`: check, try and test detection rules, run them over history, and say which of them
+//! speak.
 
 mod backtest;
 mod check;
@@ -6,6 +7,8 @@ mod coverage;
 mod eval;
 mod events;
 mod explain;
+mod list;
+mod state;
 mod test;
 mod written;
 
@@ -36,6 +39,10 @@ enum Action {
     Eval(eval::Eval),
     /// Print why each rule did or did not match each event, test by test
     Explain(explain::Explain),
+    /// List the rules of the node with their states
+    List(list::List),
+    /// Turn rules on or off, or record what they find and call nobody
+    State(state::Set),
     /// Run the tests written inside rule files
     Test(test::Test),
 }
@@ -51,6 +58,8 @@ pub(crate) async fn run(arguments: Rules) -> anyhow::Result<Exit> {
         Action::Coverage(coverage) => coverage::run(&coverage),
         Action::Eval(eval) => eval::run(&eval),
         Action::Explain(explain) => explain::run(&explain).await,
+        Action::List(list) => list::run(&list).await,
+        Action::State(set) => state::run(&set).await,
         Action::Test(test) => test::run(&test),
     }
 }

@@ -6,78 +6,177 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use keng_api::{CurrentRules, Reload};
-use keng_config::Settings;
-use keng_rules_engine::Loaded;
+use keng_api::{CurrentRules, Reload, RuleStateChange, SetRuleState};
+use keng_event::Clock;
+use keng_metrics::Gauge;
+use keng_rules_engine::{Decided, Decision, Loaded, RuleState, RuleStates};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use super::Ground;
+use super::{Ground, Place};
+use crate::rulebook::states;
 
-/// The rules that the settings name. Problems are told, and sound rules run: at the start half a
-/// watch is better than none.
-pub(super) fn load(settings: &Settings) -> CurrentRules {
-    let Loaded { rules, problems, warnings } = settings.rules.load(keng_ingest::dataset::all());
+/// The rules that the settings name, in the states that were decided. Problems are told, and
+/// sound rules run: at the start half a watch is better than none.
+pub(super) fn load(ground: &Ground) -> CurrentRules {
+    let Ground { settings, place, .. } = ground;
+    let Loaded { mut rules, problems, warnings } = settings.rules.load(keng_ingest::dataset::all());
     for problem in &problems {
         tracing::error!(%problem, "rule not loaded");
     }
     for warning in &warnings {
         tracing::debug!(%warning, "odd rule");
     }
-    tracing::info!(rules = rules.len(), problems = problems.len(), "rules loaded");
-    let settings = Arc::new(settings.rules.clone());
-    CurrentRules { rules: Arc::new(rules), problems: Arc::new(problems), settings }
+    let states = states(&place.data, &RuleStates::default());
+    rules.take_states(&states);
+    let off = rules.count_in(RuleState::Off);
+    let test = rules.count_in(RuleState::Test);
+    tracing::info!(rules = rules.len(), off, test, problems = problems.len(), "rules loaded");
+    CurrentRules {
+        rules: Arc::new(rules),
+        problems: Arc::new(problems),
+        states: Arc::new(states),
+        settings: Arc::new(settings.rules.clone()),
+        generation: 0,
+    }
 }
 
-/// What `POST /-/reload` and SIGHUP do: reads configuration and rules anew and changes the rules
-/// as one set. A set with a problem that the one in force has not is refused, and the old one
-/// keeps running: a rule that runs is not lost to a slip of the pen, and a public set with a few
-/// rules that never loaded can be updated.
-pub(super) fn reload(ground: &Ground, rules: &watch::Sender<CurrentRules>) -> Reload {
-    let successful = ground.registry.gauge(
-        "keng_config_last_reload_successful",
-        "Whether the last configuration reload succeeded.",
-    );
-    let at = ground.registry.gauge(
-        "keng_config_last_reload_success_timestamp_seconds",
-        "Unix time of the last successful configuration reload.",
-    );
-    successful.set(1.0);
-    at.set(ground.clock.now().as_seconds_f64());
-    let (path, rules) = (ground.place.config.clone(), rules.clone());
-    let clock = Arc::clone(&ground.clock);
-    // One after the other, or an older reading could end last.
-    let turn = Arc::new(Mutex::new(()));
-    Arc::new(move || {
-        let (path, rules, clock) = (path.clone(), rules.clone(), Arc::clone(&clock));
-        let (successful, at, turn) = (successful.clone(), at.clone(), Arc::clone(&turn));
-        Box::pin(async move {
-            let _mine = turn.lock().await;
-            let known = Arc::clone(&rules.borrow().problems);
-            let read = tokio::task::spawn_blocking(move || read(path.as_deref(), &known));
-            match read.await.unwrap_or_else(|panic| Err(panic.to_string())) {
-                Ok(current) => {
-                    let count = current.rules.len();
-                    let told = match current.problems.len() {
-                        0 => String::new(),
-                        few => format!(" ({few} as before cannot be loaded)"),
-                    };
-                    rules.send_replace(current);
-                    successful.set(1.0);
-                    at.set(clock.now().as_seconds_f64());
-                    tracing::info!(rules = count, "rules reloaded");
-                    Ok(format!(
-                        "{count} rules are in force{told}; other settings change at a restart"
-                    ))
-                }
-                Err(problems) => {
-                    successful.set(0.0);
-                    tracing::error!(%problems, "reload refused");
-                    Err(problems)
-                }
-            }
-        })
+/// What was decided over rules. A disk that does not tell is no reason to watch nothing.
+fn states(data: &Path, known: &RuleStates) -> RuleStates {
+    states::load(data, known).unwrap_or_else(|error| {
+        let error = format!("{error:#}");
+        tracing::error!(error, "the states of rules cannot be read: unknown ones are on");
+        known.clone()
     })
+}
+
+/// Changes the rules in force, one change after the other, or an older one could end last.
+pub(super) struct Changes {
+    place: Place,
+    clock: Arc<dyn Clock>,
+    rules: watch::Sender<CurrentRules>,
+    /// The generation that the rules stage evaluates; nothing where there is none.
+    in_force: Option<watch::Receiver<u64>>,
+    successful: Gauge,
+    at: Gauge,
+    turn: Mutex<()>,
+}
+
+/// How long a change waits for the stage, which takes new rules between two batches.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
+
+impl Changes {
+    pub(super) fn new(
+        ground: &Ground,
+        rules: &watch::Sender<CurrentRules>,
+        in_force: Option<watch::Receiver<u64>>,
+    ) -> Arc<Self> {
+        let successful = ground.registry.gauge(
+            "keng_config_last_reload_successful",
+            "Whether the last configuration reload succeeded.",
+        );
+        let at = ground.registry.gauge(
+            "keng_config_last_reload_success_timestamp_seconds",
+            "Unix time of the last successful configuration reload.",
+        );
+        successful.set(1.0);
+        at.set(ground.clock.now().as_seconds_f64());
+        Arc::new(Self {
+            place: ground.place.clone(),
+            clock: Arc::clone(&ground.clock),
+            rules: rules.clone(),
+            in_force,
+            successful,
+            at,
+            turn: Mutex::new(()),
+        })
+    }
+
+    /// What `POST /-/reload` and SIGHUP do: reads configuration and rules anew and changes the
+    /// rules as one set. A set with a problem that the one in force has not is refused, and the
+    /// old one keeps running: a rule that runs is not lost to a slip of the pen, and a public set
+    /// with a few rules that never loaded can be updated.
+    pub(super) fn reload(self: &Arc<Self>) -> Reload {
+        let changes = Arc::clone(self);
+        Arc::new(move || {
+            let changes = Arc::clone(&changes);
+            Box::pin(async move { changes.read_anew().await })
+        })
+    }
+
+    async fn read_anew(&self) -> Result<String, String> {
+        let _mine = self.turn.lock().await;
+        let known = self.rules.borrow().clone();
+        let place = self.place.clone();
+        let read = tokio::task::spawn_blocking(move || read(&place, &known));
+        match read.await.unwrap_or_else(|panic| Err(panic.to_string())) {
+            Ok(current) => {
+                let count = current.rules.len();
+                let told = match current.problems.len() {
+                    0 => String::new(),
+                    few => format!(" ({few} as before cannot be loaded)"),
+                };
+                let generation = current.generation;
+                self.rules.send_replace(current);
+                // A stage that is slow takes them all the same.
+                self.wait_until_in_force(generation).await;
+                self.successful.set(1.0);
+                self.at.set(self.clock.now().as_seconds_f64());
+                tracing::info!(rules = count, "rules reloaded");
+                Ok(format!("{count} rules are in force{told}; other settings change at a restart"))
+            }
+            Err(problems) => {
+                self.successful.set(0.0);
+                tracing::error!(%problems, "reload refused");
+                Err(problems)
+            }
+        }
+    }
+
+    /// Turns rules on and off without reading any rule file: a slip of the pen in one must not
+    /// keep a person from silencing another.
+    pub(super) fn set_rule_state(self: &Arc<Self>) -> SetRuleState {
+        let changes = Arc::clone(self);
+        Arc::new(move |change| {
+            // On its own: what is written must come into force though the asker hangs up.
+            let changed = tokio::spawn(Arc::clone(&changes).decide(change));
+            Box::pin(async move { changed.await.unwrap_or_else(|panic| Err(panic.to_string())) })
+        })
+    }
+
+    async fn decide(self: Arc<Self>, change: RuleStateChange) -> Result<(), String> {
+        let mine = self.turn.lock().await;
+        let current = self.rules.borrow().clone();
+        let (data, at) = (self.place.data.clone(), self.clock.now());
+        let generation = current.generation + 1;
+        let decide = move || {
+            let RuleStateChange { rule, state, by, note } = change;
+            tracing::info!(rule, %state, by, "state of a rule changed");
+            let decided = Decided { state, decision: Decision { by, at, note } };
+            let states = states::update(&data, &current.states, |states| {
+                states.0.insert(rule, decided);
+            })?;
+            let rules = Arc::new(current.rules.in_states(&states));
+            Ok(CurrentRules { rules, states: Arc::new(states), generation, ..current })
+        };
+        let decided = tokio::task::spawn_blocking(decide).await;
+        let decided = decided.map_err(|panic| panic.to_string())?;
+        self.rules.send_replace(decided.map_err(|error: anyhow::Error| format!("{error:#}"))?);
+        drop(mine);
+        match self.wait_until_in_force(generation).await {
+            true => Ok(()),
+            false => Err("the change is written down, and comes into force when detection has \
+                          dealt with the batch at hand"
+                .into()),
+        }
+    }
+
+    /// Whether the rules stage evaluates this generation or a later one, in time.
+    async fn wait_until_in_force(&self, generation: u64) -> bool {
+        let Some(mut in_force) = self.in_force.clone() else { return true };
+        let taken = in_force.wait_for(|taken| *taken >= generation);
+        matches!(tokio::time::timeout(IN_FORCE_WITHIN, taken).await, Ok(Ok(_)))
+    }
 }
 
 /// Reloads at every SIGHUP, the signal of `systemctl reload` and of log rotation. What came of it
@@ -124,23 +223,28 @@ fn stamps(folder: &Path) -> BTreeMap<OsString, (Option<SystemTime>, u64)> {
     entries.filter_map(stamp).collect()
 }
 
-fn read(path: Option<&Path>, known: &[keng_rules_engine::Problem]) -> Result<CurrentRules, String> {
-    let settings = keng_config::load(path).map_err(|problems| problems.to_string())?;
-    let Loaded { rules, problems, .. } = settings.rules.load(keng_ingest::dataset::all());
+fn read(place: &Place, current: &CurrentRules) -> Result<CurrentRules, String> {
+    let settings =
+        keng_config::load(place.config.as_deref()).map_err(|problems| problems.to_string())?;
+    let Loaded { mut rules, problems, .. } = settings.rules.load(keng_ingest::dataset::all());
     let is_known = |problem: &keng_rules_engine::Problem| {
-        known.iter().any(|other| {
+        current.problems.iter().any(|other| {
             (&other.file, &other.rule, &other.message)
                 == (&problem.file, &problem.rule, &problem.message)
         })
     };
     let new: Vec<String> =
         problems.iter().filter(|problem| !is_known(problem)).map(ToString::to_string).collect();
-    match new.as_slice() {
-        [] => Ok(CurrentRules {
-            rules: Arc::new(rules),
-            problems: Arc::new(problems),
-            settings: Arc::new(settings.rules),
-        }),
-        new => Err(new.join("\n")),
+    if !new.is_empty() {
+        return Err(new.join("\n"));
     }
+    let states = states(&place.data, &current.states);
+    rules.take_states(&states);
+    Ok(CurrentRules {
+        rules: Arc::new(rules),
+        problems: Arc::new(problems),
+        states: Arc::new(states),
+        settings: Arc::new(settings.rules),
+        generation: current.generation + 1,
+    })
 }

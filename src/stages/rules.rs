@@ -41,6 +41,8 @@ pub(crate) struct RulesStage {
     undecodable: Counter,
     clock: Arc<dyn Clock>,
     rules: watch::Receiver<CurrentRules>,
+    /// Told which generation of rules is evaluated.
+    in_force: watch::Sender<u64>,
     state_file: PathBuf,
     /// How far evaluation has come; asked for when a partition is assigned. It outlives a
     /// revocation: what was counted stays counted, and must not be counted again when the
@@ -63,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// The rules; the stage changes its own whenever these do.
     pub(crate) rules: watch::Receiver<CurrentRules>,
+    /// Told which generation of rules is evaluated.
+    pub(crate) in_force: watch::Sender<u64>,
     /// Settings of detection.
     pub(crate) config: Config,
     /// Where its state is kept.
@@ -76,7 +80,7 @@ impl RulesStage {
     /// When the file is there but cannot be read. A damaged file is set aside and said in the
     /// log: correlation then begins anew, from what the bus still holds.
     pub(crate) fn new(mut engine: Engine, parts: Parts) -> anyhow::Result<Self> {
-        let Parts { bus, codec, undecodable, clock, rules, config, state_file } = parts;
+        let Parts { bus, codec, undecodable, clock, rules, in_force, config, state_file } = parts;
         let (mut stored, mut marks) = Default::default();
         if let Some(state) = state::load(&state_file)? {
             match engine.restore(&state.snapshot) {
@@ -93,6 +97,7 @@ impl RulesStage {
             undecodable,
             clock,
             rules,
+            in_force,
             state_file,
             reached: Arc::new(Mutex::new(stored)),
             warming,
@@ -144,10 +149,13 @@ impl Stage for RulesStage {
 
     fn tick(&mut self, now: Timestamp, at_head: bool) -> anyhow::Result<Vec<Record>> {
         if self.rules.has_changed().unwrap_or(false) {
-            let rules = Arc::clone(&self.rules.borrow_and_update().rules);
-            self.engine.replace(rules);
+            let current = self.rules.borrow_and_update().clone();
+            self.engine.replace(current.rules);
+            self.engine.metrics().reloaded(now);
+            self.engine.metrics().set_invalid(current.problems.len());
             self.warming.rules_changed(&self.engine, &lock(&self.reached));
             self.changed = true;
+            self.in_force.send_replace(current.generation);
         }
         let mut found = if at_head { self.engine.advance(now.minus(GRACE)) } else { Vec::new() };
         let cold = self.warming.marks.cold.len();

@@ -16,13 +16,15 @@ pub(super) async fn standing(
     identities: &[&str],
 ) -> Result<HashMap<String, Standing>, Error> {
     const DOING: &str = "look up open alerts";
-    let select = "SELECT identity, id, state, severity, count, samples_seen, first_at, last_at \
-                  FROM alert WHERE state <> 'closed' AND";
+    let select = "SELECT identity, id, state, test, severity, count, samples_seen, first_at, \
+                  last_at FROM alert WHERE state <> 'closed' AND";
     let rows = where_in(transaction, select, "identity", identities).await.doing(DOING)?;
     let entry = |row: &Row| {
+        let test: i64 = row.try_get("test").doing(DOING)?;
         let standing = Standing {
             id: row.try_get("id").doing(DOING)?,
             state: list::state(row.try_get("state").doing(DOING)?)?,
+            test: test != 0,
             severity: list::severity(row.try_get("severity").doing(DOING)?)?,
             count: row.try_get("count").doing(DOING)?,
             samples_seen: row.try_get("samples_seen").doing(DOING)?,
@@ -45,6 +47,9 @@ pub(super) async fn write(
     open(transaction, &opened, now).await?;
     count(transaction, &counted, now).await?;
     super::evidence::write(transaction, cases).await?;
+    for case in counted.iter().filter(|case| case.in_earnest) {
+        begin_in_earnest(transaction, case, now).await?;
+    }
     for case in counted.iter().filter(|case| case.is_graver()) {
         rise(transaction, case, now).await?;
     }
@@ -58,7 +63,7 @@ async fn open(
 ) -> Result<(), Error> {
     for piece in pieces(cases) {
         let mut insert = QueryBuilder::<Database>::new(
-            "INSERT INTO alert (id, identity, rule_id, rule, severity, state, title, \
+            "INSERT INTO alert (id, identity, rule_id, rule, severity, state, test, title, \
              group_values, search_text, count, samples_seen, first_at, last_at, received_at, \
              opened_at, changed_at, version) ",
         );
@@ -70,6 +75,7 @@ async fn open(
                 .push_bind(json(&last.rule))
                 .push_bind(list::rank(alert.severity))
                 .push_bind(alert.state.as_str())
+                .push_bind(i64::from(alert.test))
                 .push_bind(last.rule.title.clone())
                 .push_bind(json(&first.group))
                 .push_bind(search_text(last))
@@ -132,6 +138,28 @@ async fn count(
         );
         update.build().execute(&mut **transaction).await.doing("count on alerts")?;
     }
+    Ok(())
+}
+
+/// Makes an alert of a test: open from now on, whoever had taken the test.
+async fn begin_in_earnest(
+    transaction: &mut Transaction<'_>,
+    case: &Case<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let note = "the rule is no longer on trial";
+    let entry = ("test_ended", Some(note));
+    append_history(transaction, &case.alert.id, now, KENG, entry).await?;
+    sqlx::query(
+        "UPDATE alert SET test = 0, state = 'open', opened_at = $1, received_at = $2, \
+         acknowledged_at = NULL WHERE id = $3",
+    )
+    .bind(now.as_nanos())
+    .bind(case.last.received.as_nanos())
+    .bind(&case.alert.id)
+    .execute(&mut **transaction)
+    .await
+    .doing("make an alert of a test")?;
     Ok(())
 }
 

@@ -256,6 +256,7 @@ pub(crate) fn sample_alert(channel: &str, now: Timestamp) -> Alert {
         },
         severity: Severity::Informational,
         state: State::Open,
+        test: false,
         verdict: None,
         title,
         group: BTreeMap::new(),

@@ -337,6 +337,7 @@ fn planned(row: &Row) -> Result<Next, Error> {
 fn unplanned(shared: &Shared, alert: &Alert) -> Option<Next> {
     let why = match alert.state {
         State::Closed => return None,
+        _ if alert.test => "its rule is being tried: nobody is notified",
         State::Open if shared.routes.of(alert.severity, &alert.rule).is_empty() => {
             "no route leads anywhere for this severity and rule: nobody is notified"
         }

@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_alerts.sql"),
     include_str!("migrations/0002_people.sql"),
     include_str!("migrations/0003_upkeep.sql"),
+    include_str!("migrations/0004_tests.sql"),
 ];
 
 /// Applies what is missing, each file in a transaction with its entry in `schema_version`.

@@ -6,6 +6,7 @@ mod metrics;
 mod model;
 mod people;
 pub(crate) mod receiver;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,5 +110,6 @@ pub(crate) fn finding(rule: &str, ip: &str, offset: u64) -> Finding {
         events: vec![serde_json::from_str(&event).unwrap()],
         count: 1,
         truncated: false,
+        test: false,
     }
 }

@@ -12,7 +12,7 @@ use crate::routes;
 
 /// A path that the router knows, with something for each parameter.
 fn sample(path: &str) -> String {
-    path.replace("{id}", "none").replace("{name}", "none")
+    path.replace("{id}", "none").replace("{name}", "none").replace("{action}", "enable")
 }
 
 #[tokio::test]

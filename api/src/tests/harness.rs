@@ -79,6 +79,7 @@ impl Node {
             rules: Some(watch::channel(CurrentRules::default()).1),
             datasets: &[],
             reload: None,
+            set_rule_state: None,
             components: Arc::new(|| vec![Component { name: "index", ready: true, detail: None }]),
             version: "0.0.0",
         };

@@ -13,6 +13,7 @@ mod pipelines;
 mod plain;
 mod routing;
 mod semantics;
+mod states;
 mod threads;
 mod traps;
 

@@ -18,7 +18,7 @@ pub(super) fn row(alert: &Value) -> Vec<String> {
     vec![
         seconds(text(alert, "/opened_at")),
         text(alert, "/severity").to_owned(),
-        text(alert, "/state").to_owned(),
+        text(alert, "/state").to_owned() + if is_test(alert) { " (test)" } else { "" },
         part(alert, "/count").to_string(),
         seconds(text(alert, "/last_at")),
         text(alert, "/id").chars().take(ID_SHOWN).collect(),
@@ -85,7 +85,13 @@ fn section(lines: &mut Vec<String>, name: &str, alert: &Value, line: impl Fn(&Va
 
 fn state(alert: &Value) -> String {
     let (state, verdict) = (text(alert, "/state"), text(alert, "/verdict"));
-    if verdict.is_empty() { state.to_owned() } else { format!("{state} ({verdict})") }
+    let shown = if verdict.is_empty() { state.to_owned() } else { format!("{state} ({verdict})") };
+    if is_test(alert) { format!("{shown}, a test: nobody is called") } else { shown }
+}
+
+/// Whether all of it was found by a rule on trial.
+fn is_test(alert: &Value) -> bool {
+    part(alert, "/test").as_bool().unwrap_or(false)
 }
 
 fn next(alert: &Value) -> String {

@@ -26,6 +26,7 @@ fn rules(text: &str) -> CurrentRules {
         rules: Arc::new(loaded.rules),
         problems: Arc::default(),
         settings: Arc::default(),
+        ..CurrentRules::default()
     }
 }
 
@@ -59,6 +60,7 @@ fn stage(
         undecodable: registry.counter("undecodable", "For this test."),
         clock: Arc::clone(clock),
         rules: rules.subscribe(),
+        in_force: watch::Sender::new(0),
         config,
         state_file: folder.join("rules.state"),
     };

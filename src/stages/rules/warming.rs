@@ -265,7 +265,8 @@ impl Reader {
         let own = |rule: &&Correlating| cold.contains_key(&rule.identity);
         let ids: Vec<&str> = correlating.iter().filter(own).map(|rule| &*rule.id).collect();
         // Each is a rule of this set.
-        let subset = Arc::new(rules.subset(&ids).unwrap_or_default());
+        let mut subset = rules.subset(&ids).unwrap_or_default();
+        subset.take_states(rules.states());
         for Correlating { identity, id, history: own } in &correlating {
             let Some(since) = cold.get(identity) else { continue };
             history = history.max(*own);
@@ -282,7 +283,7 @@ impl Reader {
         Self {
             history: History::new(bus, codec, unread, from),
             clock,
-            engine: Engine::new(subset, config, &Registry::new()),
+            engine: Engine::new(Arc::new(subset), config, &Registry::new()),
             steps: steps.into_values().collect(),
             in_force: BTreeSet::new(),
             findings: Vec::new(),

@@ -1,0 +1,69 @@
+//! `keng rules state`: turns rules on and off, or puts them on trial.
+
+use clap::Args;
+use keng_event::{Clock, SystemClock};
+use keng_rules_engine::{Decided, Decision, RuleState, RuleStates};
+use serde_json::{Value, json};
+
+use super::list::{self, Place};
+use crate::commands::tail::percent_encode;
+use crate::exit::{Exit, Failure};
+use crate::{output, rulebook};
+
+/// Arguments of `keng rules state`.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// on: findings call people; off: no findings; test: findings are recorded, nobody is called
+    state: RuleState,
+    /// Rule ids
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// Why, for whoever asks later
+    #[arg(long)]
+    note: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Who changes states while no node runs: whoever may write the data directory.
+const LOCAL: &str = "local";
+
+/// Runs the command.
+///
+/// # Errors
+/// When a rule is unknown, the node refuses, or the disk does.
+pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
+    let Set { state, ids, note, place } = arguments;
+    if place.remote.names_node() {
+        let client = place.remote.client()?;
+        let action = match state {
+            RuleState::On => "enable",
+            RuleState::Off => "disable",
+            RuleState::Test => "test",
+        };
+        let body = note.as_ref().map_or_else(|| json!({}), |note| json!({"note": note}));
+        for id in ids {
+            let path = format!("/api/v1/rules/{}:{action}", percent_encode(id));
+            let _rule: Value = client.post(&path, &body).await?;
+            output::note(&format!("{id}: {state}"));
+        }
+        return Ok(Exit::Fine);
+    }
+    let data = place.remote.data();
+    let rules = list::offline(place.config.as_deref(), data)?;
+    let unknown = ids.iter().find(|id| !rules.summaries().iter().any(|rule| rule.id == **id));
+    if let Some(id) = unknown {
+        let reason = format!("there is no rule '{id}'\n  hint: `keng rules list` has all of them");
+        return Err(Failure::error(Exit::Invalid, reason));
+    }
+    let at = SystemClock::default().now();
+    let decision = Decision { by: LOCAL.to_owned(), at, note: note.clone() };
+    rulebook::states::update(data, &RuleStates::default(), |states| {
+        for id in ids {
+            let decided = Decided { state: *state, decision: decision.clone() };
+            states.0.insert(id.clone(), decided);
+        }
+    })?;
+    output::note(&format!("{} rules are {state} from the next start of the node", ids.len()));
+    Ok(Exit::Fine)
+}
