@@ -81,7 +81,7 @@ pub(super) async fn run(arguments: &List) -> anyhow::Result<Exit> {
     let rules = arguments.place.rules().await?;
     let found: Vec<&Value> = rules.iter().filter(|rule| arguments.wants(rule)).collect();
     if !output::for_people(arguments.json) {
-        found.iter().try_for_each(|rule| output::json_line(rule))?;
+        found.iter().try_for_each(output::json_line)?;
         return Ok(Exit::Fine);
     }
     let rows: Vec<_> = found.iter().map(|rule| row(rule)).collect();
