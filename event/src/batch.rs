@@ -341,6 +341,26 @@ impl<'a> EventRef<'a> {
         )
     }
 
+    /// All its texts as they lie one after the other: each text value is a part of it. Empty where
+    /// they lie so far apart that it would be mostly something else.
+    #[must_use]
+    pub fn texts(self) -> &'a str {
+        let (mut start, mut end, mut bytes) = (u32::MAX, 0, 0_usize);
+        for entry in self.entries.iter().filter(|entry| entry.tag == Tag::Str) {
+            start = start.min(entry.low);
+            end = end.max(entry.low.saturating_add(entry.high));
+            bytes += entry.high as usize;
+        }
+        let texts = self.batch.text.get(start as usize..end as usize).unwrap_or_default();
+        if texts.len() / 2 > bytes { "" } else { texts }
+    }
+
+    /// The fields that it has a stored value of, each once, sorted.
+    pub fn indexes(self) -> impl Iterator<Item = FieldIndex> {
+        let fields = self.entries.chunk_by(|one, next| one.field == next.field);
+        fields.filter_map(|values| Some(FieldIndex(values.first()?.field)))
+    }
+
     /// Every stored value with its field's name and index, sorted by name; the header
     /// (`@timestamp`, `event.ingested`, `event.id`) is not among them.
     pub fn fields(self) -> impl Iterator<Item = (FieldIndex, &'a str, Value<'a>)> {
@@ -361,6 +381,9 @@ mod tests {
         fn a_field_is_found_wherever_it_lies(batch in any_batch()) {
             let names: Vec<_> = batch.field_names().collect();
             for event in batch.iter() {
+                let mut indexes: Vec<_> = event.fields().map(|(index, ..)| index).collect();
+                indexes.dedup();
+                prop_assert_eq!(event.indexes().collect::<Vec<_>>(), indexes);
                 for name in &names {
                     let field = batch.index_of(name).unwrap();
                     let wanted: Vec<_> =

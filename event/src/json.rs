@@ -9,10 +9,12 @@
 
 pub(crate) mod layout;
 mod read;
-mod text;
+mod scan;
+pub(crate) mod text;
 mod write;
 
 pub use read::{Flattened, JsonError, flatten, read_event};
+pub use scan::SyntaxError;
 pub use write::JsonWriter;
 
 use crate::batch::EventRef;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::json::text::push_whole;
 use crate::time::Timestamp;
 
 /// One value of one field, borrowed from its batch. A field with several values holds several
@@ -61,6 +62,17 @@ impl<'a> Value<'a> {
             Self::Str(text) => Cow::Borrowed(text),
             Self::Bytes(bytes) => String::from_utf8_lossy(bytes),
             other => Cow::Owned(other.to_string()),
+        }
+    }
+}
+
+impl Value<'_> {
+    /// Appends the value as [`Value::to_text`] gives it.
+    pub fn push_text(self, out: &mut String) {
+        match self {
+            Self::Str(text) => out.push_str(text),
+            Self::I64(number) => push_whole(number, out),
+            other => out.push_str(&other.to_text()),
         }
     }
 }

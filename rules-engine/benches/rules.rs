@@ -1,9 +1,11 @@
 //! Events per second on one core with all of SigmaHQ's `rules/` loaded, lane by lane.
 //!
-//! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of matching alone, with
-//! findings made of the matches, and with the JSON parsed into batches first; before that the
+//! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of matching alone, with the
+//! JSON read into batches first, and with findings made of the matches as well; before that the
 //! time to load the rules, after it the rate and state of correlation, and one thread beside two.
-//! `-- NAME…` measures only what is so named. Needs the shared data beside the repository and `tar`, `xz`.
+//! `-- NAME…` measures only what is so named; `-- race` puts the rate of rsigma beside ours, lane
+//! by lane in the same run (it is built from `benches/rsigma/` first). Needs the shared data beside
+//! the repository and `tar`, `xz`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a bench without its data has nothing to do")]
 
@@ -23,8 +25,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Events in a batch, about what the bus closes a batch at.
 const BATCH: usize = 256;
 
-/// Each lane is evaluated over and over for at least so long.
-const LONG_ENOUGH: Duration = Duration::from_secs(3);
+/// Each lane is evaluated over and over for at least so long; `-- once` is for counting
+/// instructions.
+fn long_enough() -> Duration {
+    let once = std::env::args().any(|argument| argument == "once");
+    if once { Duration::ZERO } else { Duration::from_secs(3) }
+}
 
 /// Files of events.
 const LANES: [&str; 5] =
@@ -38,9 +44,13 @@ fn main() {
     }
     let clock = SystemClock::default();
     let named: Vec<String> = std::env::args().skip(1).filter(|name| name != "--bench").collect();
-    let wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    let race = named.iter().any(|name| name == "race");
+    let named: Vec<&String> =
+        named.iter().filter(|name| !["race", "once"].contains(&name.as_str())).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| *wanted == name);
+    let rival = race.then(build_rival);
     if LANES.into_iter().any(&wanted) {
-        lanes(&clock, &data, wanted);
+        lanes(&clock, &data, wanted, rival.as_deref());
     }
     if wanted("correlation") {
         correlation(&clock, &data);
@@ -64,16 +74,48 @@ fn sigmahq(data: &Path) -> tempfile::TempDir {
     folder
 }
 
-fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool) {
+fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool, rival: Option<&Path>) {
     let folder = sigmahq(data);
     let (rules, took) = timed(clock, || load(&[folder.path().join("rules")], &[]));
     println!("{} rules loaded in {took:?}, {} refused", rules.rules.len(), rules.problems.len());
     println!("{} MiB anonymous memory after loading", anonymous_memory());
     let rules = Arc::new(rules.rules);
     for lane in LANES.into_iter().filter(|lane| wanted(lane)) {
-        measure(clock, data, lane, &rules);
+        // The rival before and after, because a machine is not always as quick.
+        let run = |rival| rival_rate(rival, &folder.path().join("rules"), &lines(data, lane));
+        let before = rival.map(run);
+        let ours = measure(clock, data, lane, &rules);
+        if let (Some(before), Some(after)) = (before, rival.map(run)) {
+            let theirs = (before + after) / 2.0;
+            println!(
+                "{lane:20} {theirs:9.0} events/s rsigma 0.23 routed, with reading; Keng's rate is \
+                 {:.1} times that",
+                ours / theirs
+            );
+        }
     }
     println!("{} MiB anonymous memory after all lanes", anonymous_memory());
+}
+
+/// Builds `benches/rsigma/`, in a target directory of its own beside ours.
+fn build_rival() -> PathBuf {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rsigma/Cargo.toml");
+    let ours = std::env::current_exe().unwrap();
+    let target = ours.ancestors().nth(3).unwrap().join("rsigma");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir"]);
+    assert!(cargo.arg(&target).status().unwrap().success(), "the rival cannot be built");
+    target.join("release/rsigma-race")
+}
+
+/// Events per second of the rival on the lane.
+fn rival_rate(rival: &Path, rules: &Path, lane: &str) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lane.ndjson");
+    std::fs::write(&file, lane).unwrap();
+    let output = Command::new(rival).arg(rules).arg(&file).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    printed.split_whitespace().nth(3).unwrap().parse().unwrap()
 }
 
 fn timed<T>(clock: &SystemClock, work: impl FnOnce() -> T) -> (T, Duration) {
@@ -82,7 +124,8 @@ fn timed<T>(clock: &SystemClock, work: impl FnOnce() -> T) -> (T, Duration) {
     (done, clock.elapsed().saturating_sub(start))
 }
 
-fn measure(clock: &SystemClock, data: &Path, lane: &str, rules: &Arc<RuleSet>) {
+/// Gives the rate of matching with reading.
+fn measure(clock: &SystemClock, data: &Path, lane: &str, rules: &Arc<RuleSet>) -> f64 {
     let text = lines(data, lane);
     let batches = parse(&text, 0);
     let config = Config { threads: 1, ..Config::default() };
@@ -93,14 +136,17 @@ fn measure(clock: &SystemClock, data: &Path, lane: &str, rules: &Arc<RuleSet>) {
     let found = rate(clock, events, || {
         assert_eq!(batches.iter().map(|batch| evaluator.count(batch)).sum::<usize>(), matches);
     });
-    let told = rate(clock, events, || batches.iter().for_each(|b| drop(engine.evaluate(b))));
-    let parsed = rate(clock, events, || {
+    let read = rate(clock, events, || {
+        assert_eq!(parse(&text, 0).iter().map(|b| evaluator.count(b)).sum::<usize>(), matches);
+    });
+    let told = rate(clock, events, || {
         parse(&text, 0).iter().for_each(|batch| drop(engine.evaluate(batch)));
     });
     println!(
-        "{lane:20} {found:9.0} events/s matched {told:9.0} with findings {parsed:9.0} with \
-         parsing; {matches} matches in {events}"
+        "{lane:20} {found:9.0} events/s matched {read:9.0} with reading {told:9.0} with findings \
+         too; {matches} matches in {events}"
     );
+    read
 }
 
 /// Events per second of `round`, which evaluates `events`.
@@ -112,7 +158,7 @@ fn rate(clock: &SystemClock, events: usize, mut round: impl FnMut()) -> f64 {
         round();
         done += events;
         let took = clock.elapsed().saturating_sub(start);
-        if took >= LONG_ENOUGH {
+        if took >= long_enough() {
             return done as f64 / took.as_secs_f64();
         }
     }
@@ -140,7 +186,7 @@ fn over_time(clock: &SystemClock, name: &str, rules: Arc<RuleSet>, text: &str) {
     let config = Config { threads: 1, ..Config::default() };
     let mut engine = Engine::new(rules, config, &Registry::new());
     let (mut took, mut events, mut findings) = (Duration::ZERO, 0, 0);
-    while took < LONG_ENOUGH {
+    while took < long_enough() {
         let batches = parse(text, events);
         let (found, round) = timed(clock, || {
             batches.iter().map(|batch| engine.evaluate(batch).len()).sum::<usize>()
@@ -255,6 +301,7 @@ fn lines(data: &Path, lane: &str) -> String {
 }
 
 /// Batches of events ten milliseconds apart, from the `first` on.
+#[inline(never)]
 fn parse(text: &str, first: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new();

@@ -5,6 +5,7 @@ use keng_event::EventRef;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::compile::atoms::AtomId;
+use crate::compile::order;
 use crate::sigma::Expr;
 use crate::sigma::test::{Atom, Comparison, Number, Place, Subject, Test, TimePart};
 use crate::{Evaluator, LogSourceFilter, RuleSummary};
@@ -114,10 +115,13 @@ impl Evaluator {
 /// Whether a test holds, and what the event has in its field.
 pub(crate) type Answer<'a> = dyn FnMut(AtomId) -> (bool, Vec<String>) + 'a;
 
-/// Walks the condition as written and as compiled; both have the same form.
+/// Walks the condition as written and as compiled; both have the same form, but for the order of
+/// parts. Verdicts come as written.
 fn judge(compiled: &Expr<AtomId>, written: &Expr<Atom>, answer: &mut Answer<'_>) -> Verdict {
     let mut each = |compiled: &[Expr<AtomId>], written: &[Expr<Atom>]| -> Vec<Verdict> {
-        compiled.iter().zip(written).map(|(c, w)| judge(c, w, answer)).collect()
+        let mut pairs: Vec<_> = order::of(written).into_iter().zip(compiled).collect();
+        pairs.sort_unstable_by_key(|(place, _)| *place);
+        pairs.iter().zip(written).map(|((_, c), w)| judge(c, w, answer)).collect()
     };
     match (compiled, written) {
         (Expr::And(compiled), Expr::And(written)) => {

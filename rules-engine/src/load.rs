@@ -11,6 +11,7 @@ use crate::assemble::{Assembly, Drafted, warning};
 use crate::compile::atoms::AtomsBuilder;
 use crate::compile::correlations;
 use crate::compile::fields::{Bindings, Fields};
+use crate::compile::order;
 use crate::compile::witness::{self, Popularity};
 use crate::lists::{self, Library, Lists};
 use crate::route::Words;
@@ -278,7 +279,7 @@ pub(crate) fn compile(
                 CompiledBody::Detection {
                     logsource: logsource.clone(),
                     witness: witness::choose(expr, &mut fields, &popularity),
-                    expr: expr.map(&mut |atom| atoms.intern(atom, &mut fields, &lists)),
+                    expr: order::map(expr, &mut |atom| atoms.intern(atom, &mut fields, &lists)),
                 }
             }
             Body::Correlation(correlation) => {

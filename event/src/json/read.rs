@@ -1,10 +1,7 @@
-//! JSON text → field values, straight from the parser's events.
-
-use std::fmt;
+//! JSON text → field values, as they are met.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::builder::BatchBuilder;
 use crate::id::EventId;
@@ -12,12 +9,14 @@ use crate::limits;
 use crate::time::Timestamp;
 use crate::value::Value;
 
+use super::scan::{Scanner, SyntaxError, Token};
+
 /// Why a text is not a JSON event.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// It is not JSON; the message says where.
     #[error("not valid JSON: {0}")]
-    Syntax(#[from] serde_json::Error),
+    Syntax(#[from] SyntaxError),
     /// It is JSON, but not an object.
     #[error("an event must be a JSON object, this is another JSON value")]
     NotAnObject,
@@ -30,20 +29,33 @@ pub struct Flattened {
     pub truncated: bool,
 }
 
+/// Room for the longest text of most events.
+const SCRATCH_BYTES: usize = 4_096;
+
 /// Calls `sink` with the dotted name and value of every scalar in a JSON object, in order.
 /// Whole numbers above `i64::MAX` come as text.
 ///
 /// # Errors
 /// When the text is not one JSON object. `sink` may have been called by then.
 pub fn flatten(json: &[u8], sink: impl FnMut(&str, Value<'_>)) -> Result<Flattened, JsonError> {
-    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
-    let mut walk = Walk { sink, path: String::new(), depth: 0, truncated: false };
-    let mut input = serde_json::Deserializer::from_slice(json);
-    Node(&mut walk).deserialize(&mut input)?;
-    input.end()?;
-    match first {
-        Some(b'{') => Ok(Flattened { truncated: walk.truncated }),
-        _ => Err(JsonError::NotAnObject),
+    let text =
+        std::str::from_utf8(json).map_err(|error| SyntaxError::not_utf8(error.valid_up_to()))?;
+    // Nothing is longer unescaped; what most events need is there at once.
+    let mut scratch = String::with_capacity(json.len().min(SCRATCH_BYTES));
+    let path = String::with_capacity(limits::FIELD_NAME_BYTES_MAX);
+    let mut walk = Walk { scanner: Scanner::new(text), sink, path, truncated: false };
+    let first = walk.scanner.value(&mut scratch)?;
+    let is_object = first == Token::Object;
+    let is_array = first == Token::Array;
+    if is_object {
+        walk.members(1, &mut scratch)?;
+    } else if is_array {
+        walk.scanner.skip(Token::Array)?;
+    }
+    walk.scanner.end()?;
+    match is_object {
+        true => Ok(Flattened { truncated: walk.truncated }),
+        false => Err(JsonError::NotAnObject),
     }
 }
 
@@ -106,133 +118,172 @@ pub fn read_event(
     Ok(())
 }
 
-struct Walk<F> {
+struct Walk<'j, F> {
+    scanner: Scanner<'j>,
     sink: F,
+    /// Dotted name of the present place.
     path: String,
-    depth: usize,
     truncated: bool,
 }
 
-/// One JSON value at the walk's present path.
-struct Node<'w, F>(&'w mut Walk<F>);
-
-impl<F: FnMut(&str, Value<'_>)> Node<'_, F> {
-    fn emit(self, value: Value<'_>) {
-        // A scalar outside any object has no name; `flatten` refuses it afterwards.
-        if self.0.depth > 0 {
-            (self.0.sink)(&self.0.path, value);
-        }
-    }
-}
-
-impl<'de, F: FnMut(&str, Value<'_>)> DeserializeSeed<'de> for Node<'_, F> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, F: FnMut(&str, Value<'_>)> Visitor<'de> for Node<'_, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<(), E> {
-        self.emit(Value::Bool(truth));
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.emit(Value::I64(number));
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        match i64::try_from(number) {
-            Ok(number) => self.emit(Value::I64(number)),
-            Err(_) => self.emit(Value::Str(&number.to_string())),
-        }
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.emit(Value::F64(number));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.emit(Value::Str(text));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        if self.0.depth == 0 || self.0.depth >= limits::JSON_DEPTH_MAX {
-            self.0.truncated |= items.next_element::<IgnoredAny>()?.is_some();
-            while items.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        }
-        self.0.depth += 1;
-        while items.next_element_seed(Node(self.0))?.is_some() {}
-        self.0.depth -= 1;
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        if self.0.depth >= limits::JSON_DEPTH_MAX {
-            self.0.truncated |= entries.next_key::<IgnoredAny>()?.is_some();
-            if self.0.truncated {
-                entries.next_value::<IgnoredAny>()?;
+impl<F: FnMut(&str, Value<'_>)> Walk<'_, F> {
+    /// The members of an object, `depth` deep.
+    fn members(&mut self, depth: usize, scratch: &mut String) -> Result<(), SyntaxError> {
+        let parent = self.path.len();
+        let mut first = true;
+        while let Some(key) = self.scanner.key(first, scratch)? {
+            self.path.truncate(parent);
+            if depth > 1 {
+                self.path.push('.');
             }
-            while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(());
+            self.path.push_str(key);
+            self.value(depth, scratch)?;
+            first = false;
         }
-        let parent = self.0.path.len();
-        let nested = self.0.depth > 0;
-        self.0.depth += 1;
-        while entries.next_key_seed(Key { path: &mut self.0.path, parent, nested })?.is_some() {
-            entries.next_value_seed(Node(self.0))?;
+        self.path.truncate(parent);
+        Ok(())
+    }
+
+    /// The items of an array, all under the name of the array.
+    fn items(&mut self, depth: usize, scratch: &mut String) -> Result<(), SyntaxError> {
+        let mut first = true;
+        while self.scanner.item(first)? {
+            self.value(depth, scratch)?;
+            first = false;
         }
-        self.0.path.truncate(parent);
-        self.0.depth -= 1;
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize, scratch: &mut String) -> Result<(), SyntaxError> {
+        let value = match self.scanner.value(scratch)? {
+            Token::Text(text) => Value::Str(text),
+            Token::Whole(number) => Value::I64(number),
+            Token::Float(number) => Value::F64(number),
+            Token::Truth(truth) => Value::Bool(truth),
+            Token::LargeWhole(number) => {
+                (self.sink)(&self.path, Value::Str(&number.to_string()));
+                return Ok(());
+            }
+            Token::Null => return Ok(()),
+            bracket if depth >= limits::JSON_DEPTH_MAX => {
+                // What is empty loses nothing.
+                let empty = self.scanner.take(if bracket == Token::Object { b'}' } else { b']' });
+                self.truncated |= !empty;
+                return if empty { Ok(()) } else { self.scanner.skip(bracket) };
+            }
+            Token::Object => return self.members(depth + 1, scratch),
+            Token::Array => return self.items(depth + 1, scratch),
+        };
+        (self.sink)(&self.path, value);
         Ok(())
     }
 }
 
-/// Appends an object key to the path of its parent.
-struct Key<'p> {
-    path: &'p mut String,
-    parent: usize,
-    nested: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<(), E> {
-        self.path.truncate(self.parent);
-        if self.nested {
-            self.path.push('.');
+    /// What `serde_json` makes of the text, flattened by the definition.
+    fn by_the_book(json: &[u8]) -> Result<Vec<String>, ()> {
+        fn walk(path: &str, value: &serde_json::Value, seen: &mut Vec<String>) {
+            use serde_json::Value as Json;
+            match value {
+                Json::Null => {}
+                Json::Bool(truth) => seen.push(format!("{path}={truth:?}")),
+                Json::Number(number) => seen.push(format!("{path}={number}")),
+                Json::String(text) => seen.push(format!("{path}={text:?}")),
+                Json::Array(items) => items.iter().for_each(|item| walk(path, item, seen)),
+                Json::Object(members) => members.iter().for_each(|(key, member)| {
+                    let dot = if path == "." { "" } else { "." };
+                    let parent = if path == "." { "" } else { path };
+                    walk(&format!("{parent}{dot}{key}"), member, seen);
+                }),
+            }
         }
-        self.path.push_str(key);
-        Ok(())
+        let value: serde_json::Value = serde_json::from_slice(json).map_err(drop)?;
+        let mut seen = Vec::new();
+        if !value.is_object() {
+            return Err(());
+        }
+        walk(".", &value, &mut seen);
+        seen.sort();
+        Ok(seen)
+    }
+
+    fn by_us(json: &[u8]) -> Result<Vec<String>, ()> {
+        let mut seen = Vec::new();
+        let flattened = flatten(json, |name, value| {
+            seen.push(match value {
+                Value::Str(text) if text.parse::<u64>().is_ok_and(|n| n > i64::MAX as u64) => {
+                    format!("{name}={text}")
+                }
+                Value::Str(text) => format!("{name}={text:?}"),
+                Value::F64(number) => {
+                    format!("{name}={}", serde_json::Number::from_f64(number).unwrap())
+                }
+                other => format!("{name}={other}"),
+            });
+        });
+        seen.sort();
+        flattened.map(|_| seen).map_err(drop)
+    }
+
+    /// Texts near JSON: keys that differ, so that none is replaced by one that comes later.
+    fn near_json() -> impl Strategy<Value = String> {
+        let scalar = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("false".to_owned()),
+            "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?",
+            "-?[0-9.eE+-]{0,6}",
+            "\"([ -~éđ€😀]|\\\\[\"\\\\/bfnrtux]|\\\\u[0-9a-fA-F]{4}|\\\\ud83d\\\\ude0[0-9]){0,12}\"",
+            "\"[ -~\\x00-\\x1f\\x7f]{0,20}\"",
+        ];
+        let blank = "[ \t\n\r]{0,2}";
+        let value = scalar.prop_recursive(4, 24, 4, move |inner| {
+            let member = (blank, inner.clone(), blank);
+            prop_oneof![
+                prop::collection::vec(member.clone(), 0..4).prop_map(|items| {
+                    let items: Vec<_> =
+                        items.iter().map(|(a, v, b)| format!("{a}{v}{b}")).collect();
+                    format!("[{}]", items.join(","))
+                }),
+                prop::collection::vec(member, 0..4).prop_map(|members| object(&members)),
+            ]
+        });
+        prop::collection::vec((blank, value, blank), 0..5).prop_map(|members| object(&members))
+    }
+
+    fn object(members: &[(String, String, String)]) -> String {
+        let members = members.iter().enumerate();
+        let members: Vec<_> =
+            members.map(|(n, (a, value, b))| format!("{a}\"k{n}\"{b}:{a}{value}{b}")).collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn reads_what_serde_json_reads(json in near_json()) {
+            prop_assert_eq!(by_us(json.as_bytes()), by_the_book(json.as_bytes()), "{}", json);
+        }
+
+        #[test]
+        fn refuses_what_serde_json_refuses(
+            json in near_json(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        ) {
+            let mut json = json.into_bytes();
+            let at = at.index(json.len());
+            json[at] = byte;
+            let (ours, theirs) = (by_us(&json), by_the_book(&json));
+            // A key that now comes twice has two values here, and there the last.
+            if let (Ok(ours), Ok(theirs)) = (&ours, &theirs) && ours.len() != theirs.len() {
+                prop_assert!(theirs.iter().all(|value| ours.contains(value)), "{:?}", theirs);
+            } else {
+                prop_assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(&json));
+            }
+        }
     }
 }

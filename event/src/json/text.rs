@@ -11,12 +11,7 @@ pub(super) fn push_value(value: Value<'_>, out: &mut String) {
     match value {
         Value::Str(text) => push_string(text, out),
         Value::Bytes(bytes) => push_string(&String::from_utf8_lossy(bytes), out),
-        Value::I64(number) => {
-            if number < 0 {
-                out.push('-');
-            }
-            push_digits::<10>(number.unsigned_abs(), out);
-        }
+        Value::I64(number) => push_whole(number, out),
         Value::Bool(truth) => out.push_str(if truth { "true" } else { "false" }),
         Value::Time(time) => push_time(time, out),
         Value::Ip(IpAddr::V4(address)) => {
@@ -49,6 +44,14 @@ pub(super) fn push_id(id: EventId, out: &mut String) {
     out.push('-');
     push_digits::<10>(id.offset, out);
     out.push('"');
+}
+
+/// Appends a whole number.
+pub(crate) fn push_whole(number: i64, out: &mut String) {
+    if number < 0 {
+        out.push('-');
+    }
+    push_digits::<10>(number.unsigned_abs(), out);
 }
 
 /// Appends a number in base 10 or 16.
@@ -121,12 +124,25 @@ fn is_special(byte: u8) -> bool {
 /// The high bit of the lowest byte of eight that needs an escape is set, and none below it
 /// (bytes above may be marked falsely).
 fn specials(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
-    // A byte less than n borrows from its high bit; equal to b is the same as (byte xor b) < 1.
-    let less = |word: u64, n: u64| word.wrapping_sub(n * ONES) & !word;
-    let equal = |byte: u8| less(word ^ (u64::from(byte) * ONES), 1);
-    (less(word, 0x20) | equal(b'"') | equal(b'\\') | equal(0x7f)) & HIGH
+    ends_of_plain(word) | equal(word, 0x7f) & HIGH
+}
+
+/// The same for bytes that may not stand in a string: quotes, backslashes, control characters.
+pub(super) fn ends_of_plain(word: u64) -> u64 {
+    (less(word, 0x20) | equal(word, b'"') | equal(word, b'\\')) & HIGH
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * ONES;
+
+/// A byte less than `n` borrows from its high bit.
+fn less(word: u64, n: u64) -> u64 {
+    word.wrapping_sub(n * ONES) & !word
+}
+
+/// Equal to `byte` is the same as (byte xor `byte`) < 1.
+fn equal(word: u64, byte: u8) -> u64 {
+    less(word ^ (u64::from(byte) * ONES), 1)
 }
 
 fn push_formatted(arguments: std::fmt::Arguments<'_>, out: &mut String) {

@@ -7,5 +7,6 @@
 pub(crate) mod atoms;
 pub(crate) mod correlations;
 pub(crate) mod fields;
+pub(crate) mod order;
 pub(crate) mod plan;
 pub(crate) mod witness;

@@ -2,12 +2,12 @@
 //!
 //! Rules are looked up by their witnesses; only rules whose witness is found are evaluated. A
 //! conjunction needs the witness of one part (the rarest is taken), a disjunction those of all
-//! parts, a negation has none.
+//! parts, a negated test has none; `not (Image is null or ...)` has that of `Image`.
 
 use crate::compile::fields::{FieldId, Fields};
 use crate::sigma::Expr;
 use crate::sigma::test::{Atom, Subject, Test};
-use crate::text::{FastMap, Literal, Shape};
+use crate::text::{FastMap, Literal, Shape, required};
 
 /// What must be in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) fn count(expr: &Expr<Atom>, fields: &mut Fields, popularity: &mut Pop
 
 /// The cheapest witness of a rule.
 pub(crate) fn choose(expr: &Expr<Atom>, fields: &mut Fields, popularity: &Popularity) -> Witness {
-    match best(expr, fields, popularity) {
+    match best(expr, false, fields, popularity) {
         Some((_, mut clues)) => {
             clues.sort_unstable();
             clues.dedup();
@@ -56,27 +56,31 @@ pub(crate) fn choose(expr: &Expr<Atom>, fields: &mut Fields, popularity: &Popula
     }
 }
 
-/// Clues and how often, on some scale, they will be found. `None`: there is no witness.
+/// Clues to the condition (or to that it does not hold) and how often, on some scale, they will
+/// be found. `None`: there is no witness.
 fn best(
     expr: &Expr<Atom>,
+    negated: bool,
     fields: &mut Fields,
     popularity: &Popularity,
 ) -> Option<(f64, Vec<Clue>)> {
-    match expr {
-        Expr::Not(_) => None,
-        Expr::Atom(atom) => {
+    match (expr, negated) {
+        (Expr::Atom(_), true) | (Expr::AtLeast(..), true) => None,
+        (Expr::Not(part), _) => best(part, !negated, fields, popularity),
+        (Expr::Atom(atom), false) => {
             let clues = clues(atom, fields)?;
             let cost = clues.iter().map(|clue| cost(clue, popularity)).sum();
             Some((cost, clues))
         }
-        Expr::And(parts) => parts
+        // Not any of the parts: that each of them does not hold.
+        (Expr::And(parts), false) | (Expr::Or(parts), true) => parts
             .iter()
-            .filter_map(|part| best(part, fields, popularity))
+            .filter_map(|part| best(part, negated, fields, popularity))
             .min_by(|a, b| a.0.total_cmp(&b.0)),
         // An empty disjunction never matches, and has no witness to wait for.
-        Expr::Or(parts) | Expr::AtLeast(_, parts) => {
+        (Expr::Or(parts) | Expr::AtLeast(_, parts), false) | (Expr::And(parts), true) => {
             parts.iter().try_fold((0.0, Vec::new()), |(sum, mut all), part| {
-                let (cost, clues) = best(part, fields, popularity)?;
+                let (cost, clues) = best(part, negated, fields, popularity)?;
                 all.extend(clues);
                 Some((sum + cost, all))
             })
@@ -98,19 +102,21 @@ pub(crate) fn clues_in(atom: &Atom, field: FieldId) -> Option<Vec<Clue>> {
         FieldId::KEYWORDS => None,
         field => Some(vec![Clue { field, literal: None }]),
     };
-    let Test::Text { patterns, .. } = &atom.test else { return present() };
-    let mut clues = Vec::with_capacity(patterns.len());
-    for pattern in patterns {
-        match crate::text::literal(pattern) {
-            // So short a literal is found everywhere; the field tells as much at less cost.
-            Some(literal) if literal.shape == Shape::Contains && literal.text.len() < 3 => {
-                return present();
-            }
-            Some(literal) => clues.push(Clue { field, literal: Some(literal) }),
-            None => return present(),
+    let literals: Option<Vec<Literal>> = match &atom.test {
+        Test::Text { patterns, .. } => patterns.iter().map(crate::text::literal).collect(),
+        Test::Regex { source, flags } => required(source, *flags).map(|literals| {
+            let contained = |text: String| Literal { shape: Shape::Contains, text: text.into() };
+            literals.into_iter().map(contained).collect()
+        }),
+        _ => None,
+    };
+    match literals {
+        Some(literals) if literals.iter().all(Literal::is_worth_a_search) => {
+            let clue = |literal| Clue { field, literal: Some(literal) };
+            Some(literals.into_iter().map(clue).collect())
         }
+        _ => present(),
     }
-    Some(clues)
 }
 
 /// How often the clue will be found, on a scale of our own: guessed from its shape and length,
@@ -121,6 +127,8 @@ fn cost(clue: &Clue, popularity: &Popularity) -> f64 {
         (Shape::Exact, ..6) => 20.0,
         (Shape::Exact | Shape::Start | Shape::End, 10..) | (Shape::Contains, 12..) => 1.0,
         (Shape::Exact, _) => 2.0,
+        // An extension says more than its length.
+        (Shape::End, 4..) if literal.text.starts_with('.') => 6.0,
         (Shape::Start | Shape::End, 6..) => 4.0,
         (Shape::Start | Shape::End, _) => 60.0,
         (Shape::Contains, 8..) => 3.0,

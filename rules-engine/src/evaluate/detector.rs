@@ -220,10 +220,14 @@ fn collect(
         view.fold(event, field, resolved);
         view.folded(field).for_each(|text| probe.literals.find(text, &mut mark));
     }
-    if let Some(probe) = plan.probe(FieldId::KEYWORDS) {
-        view.fold(event, FieldId::KEYWORDS, resolved);
-        view.folded(FieldId::KEYWORDS).for_each(|text| probe.literals.find(text, &mut mark));
+    let Some(probe) = plan.probe(FieldId::KEYWORDS) else { return };
+    if probe.literals.are_contained()
+        && let Some(text) = view.keyword_text(event, resolved)
+    {
+        return probe.literals.find(text, &mut mark);
     }
+    view.fold(event, FieldId::KEYWORDS, resolved);
+    view.folded(FieldId::KEYWORDS).for_each(|text| probe.literals.find(text, &mut mark));
 }
 
 /// Results of tests on the event at hand.

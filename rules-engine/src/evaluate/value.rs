@@ -87,23 +87,12 @@ pub(crate) fn has(text: &str, other: &str, place: Place) -> bool {
 /// The value as text without letter case, appended; a float without fraction as the whole
 /// number, so that `1` in a rule finds 1.0 in an event.
 pub(crate) fn push_folded(value: Value<'_>, out: &mut String) {
-    use std::fmt::Write;
-    let start = out.len();
-    let written = match value {
-        Value::Str(text) => {
-            crate::text::push_folded(text, out);
-            return;
+    match value {
+        Value::Str(text) => crate::text::push_folded(text, out),
+        Value::I64(_) | Value::Bool(_) => value.push_text(out),
+        Value::F64(_) | Value::Ip(_) | Value::Time(_) | Value::Bytes(_) => {
+            crate::text::push_folded(&text(value), out);
         }
-        Value::Bytes(bytes) => {
-            crate::text::push_folded(&String::from_utf8_lossy(bytes), out);
-            return;
-        }
-        Value::F64(number) => write!(out, "{number}"),
-        Value::I64(_) | Value::Bool(_) | Value::Ip(_) | Value::Time(_) => write!(out, "{value}"),
-    };
-    debug_assert!(written.is_ok(), "writing to a string cannot fail");
-    if let Some(added) = out.get_mut(start..) {
-        added.make_ascii_lowercase();
     }
 }
 

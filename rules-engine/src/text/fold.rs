@@ -26,7 +26,8 @@ pub(crate) fn push_folded(text: &str, out: &mut String) {
     out.extend(text.chars().map(fold_char));
 }
 
-fn fold_char(c: char) -> char {
+/// One character without letter case.
+pub(super) fn fold_char(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
     }

@@ -1,16 +1,20 @@
 //! Matching text: letter case, wildcards, sets of patterns, and the filter that finds which of
 //! thousands of literals occur in a value.
 
+mod edges;
 mod fold;
 mod glob;
+mod grams;
 mod hash;
 mod literals;
+mod required;
 mod set;
 
 pub(crate) use fold::{fold, push_folded};
 pub(crate) use glob::Glob;
 pub(crate) use hash::FastMap;
 pub(crate) use literals::{Literal, LiteralIndex, Shape};
+pub(crate) use required::required;
 pub(crate) use set::{TextSet, literal};
 
 #[cfg(test)]
