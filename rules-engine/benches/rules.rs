@@ -218,7 +218,7 @@ fn threads(clock: &SystemClock, data: &Path) {
         };
         let (mut engines, mut events, mut findings) = ([engine(1), engine(2)], 0, [0; 2]);
         let before = anonymous_memory();
-        while engines.iter().any(|(_, took)| *took < LONG_ENOUGH) {
+        while engines.iter().any(|(_, took)| *took < long_enough()) {
             let batches = parse(&text, events);
             events += batches.iter().map(Batch::len).sum::<usize>();
             for ((engine, took), findings) in engines.iter_mut().zip(&mut findings) {

@@ -119,9 +119,7 @@ pub(crate) type Answer<'a> = dyn FnMut(AtomId) -> (bool, Vec<String>) + 'a;
 /// parts. Verdicts come as written.
 fn judge(compiled: &Expr<AtomId>, written: &Expr<Atom>, answer: &mut Answer<'_>) -> Verdict {
     let mut each = |compiled: &[Expr<AtomId>], written: &[Expr<Atom>]| -> Vec<Verdict> {
-        let mut pairs: Vec<_> = order::of(written).into_iter().zip(compiled).collect();
-        pairs.sort_unstable_by_key(|(place, _)| *place);
-        pairs.iter().zip(written).map(|((_, c), w)| judge(c, w, answer)).collect()
+        order::paired(written, compiled).map(|(w, c)| judge(c, w, answer)).collect()
     };
     match (compiled, written) {
         (Expr::And(compiled), Expr::And(written)) => {

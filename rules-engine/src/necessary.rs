@@ -15,6 +15,7 @@ use keng_event::Value;
 
 use crate::compile::atoms::{AtomId, Matcher};
 use crate::compile::fields::{self, FieldId};
+use crate::compile::order;
 use crate::compile::witness::{self, Clue};
 use crate::evaluate::value;
 use crate::rule_set::{CompiledBody, RuleSet};
@@ -266,7 +267,7 @@ impl<'r> Builder<'r> {
     /// The condition as compiled and as written; both have the same form.
     fn expr(&mut self, compiled: &Expr<AtomId>, written: &Expr<Atom>) -> Need {
         let mut each = |compiled: &[Expr<AtomId>], written: &[Expr<Atom>]| -> Vec<Need> {
-            compiled.iter().zip(written).map(|(c, w)| self.expr(c, w)).collect()
+            order::paired(written, compiled).map(|(w, c)| self.expr(c, w)).collect()
         };
         match (compiled, written) {
             (Expr::And(compiled), Expr::And(written)) => Need::all(each(compiled, written)),

@@ -22,8 +22,18 @@ pub(crate) fn map<B>(expr: &Expr<Atom>, change: &mut impl FnMut(&Atom) -> B) -> 
     }
 }
 
+/// Each part as written with what [`map`] made of it, in the order in which they were written.
+pub(crate) fn paired<'e, B>(
+    written: &'e [Expr<Atom>],
+    compiled: &'e [Expr<B>],
+) -> impl Iterator<Item = (&'e Expr<Atom>, &'e Expr<B>)> {
+    let mut pairs: Vec<_> = of(written).into_iter().zip(compiled).collect();
+    pairs.sort_unstable_by_key(|(place, _)| *place);
+    written.iter().zip(pairs).map(|(written, (_, compiled))| (written, compiled))
+}
+
 /// The places of the parts in the order in which they are tried.
-pub(crate) fn of(parts: &[Expr<Atom>]) -> Vec<usize> {
+fn of(parts: &[Expr<Atom>]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..parts.len()).collect();
     places.sort_by_cached_key(|place| parts.get(*place).map(cost));
     places
