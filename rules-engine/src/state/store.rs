@@ -177,9 +177,17 @@ impl Correlator {
         fired
     }
 
+    /// Moves time; whether there is something to be looked at.
+    pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
+        self.now = self.now.max(now.as_nanos());
+        self.now >= self.earliest_due
+    }
+
     /// Moves time and gives what the windows that end by it have to say.
     pub(super) fn advance(&mut self, rules: &RuleSet, now: Timestamp) -> Vec<Woken> {
-        self.now = self.now.max(now.as_nanos());
+        if !self.is_due(now) {
+            return Vec::new();
+        }
         self.wake(rules, self.now)
     }
 
@@ -190,10 +198,6 @@ impl Correlator {
 
     fn wake(&mut self, rules: &RuleSet, now: i64) -> Vec<Woken> {
         let mut woken = Vec::new();
-        // Asked for every event, and nearly always answered by this.
-        if now < self.earliest_due {
-            return woken;
-        }
         for (rank, number) in rules.order.iter().enumerate() {
             let Some(rule) = correlation(rules, *number) else { continue };
             let Some(state) = self.rules.get_mut(number) else { continue };
