@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p keng-rules-engine` prints, for each lane, the rate of matching alone, with the
 //! JSON read into batches first, and with findings made of the matches as well; before that the
-//! time to load the rules, after it the rate and state of correlation, and one thread beside two.
+//! time to load the rules, after it the rate and state of correlation, what checkpoints write, and
+//! one thread beside two.
 //! `-- NAME…` measures only what is so named; `-- race` puts the rate of rsigma beside ours, lane
 //! by lane in the same run (it is built from `benches/rsigma/` first). Needs the shared data beside
 //! the repository and `tar`, `xz`.
@@ -60,6 +61,9 @@ fn main() {
     }
     if wanted("lists") {
         lists(&clock);
+    }
+    if wanted("checkpoints") {
+        checkpoints(&clock);
     }
     if wanted("threads") {
         threads(&clock, &data);
@@ -199,6 +203,34 @@ fn over_time(clock: &SystemClock, name: &str, rules: Arc<RuleSet>, text: &str) {
     println!(
         "{name:20} {rate:9.0} events/s; {findings} findings in {events}, {state} KiB of state"
     );
+}
+
+/// Combinations that a `first_seen` rule has seen.
+const SEEN: usize = 4_000_000;
+
+/// What is written of them, when events of five seconds have come since the last time.
+fn checkpoints(clock: &SystemClock) {
+    let yaml = "title: t\nid: base\nlogsource: {}\ndetection: {s: {a: 1}, condition: s}\n---\n\
+        title: c\nid: new\ncorrelation: {type: first_seen, rules: [base], group-by: [k], \
+        timespan: 30d}\n";
+    let rules = Arc::new(keng_rules_engine::load_text("bench", yaml, &[]).rules);
+    let room = keng_event::ByteSize::mebibytes(128);
+    let config = Config { state_per_rule_max: room, state_max: room, ..Config::default() };
+    let mut engine = Engine::new(rules, config, &Registry::new());
+    let event = |n: usize| format!("{{\"a\":1,\"k\":{}}}\n", n % SEEN);
+    for start in (0..SEEN).step_by(100_000) {
+        let text: String = (start..start + 100_000).map(event).collect();
+        parse(&text, start).iter().for_each(|batch| drop(engine.evaluate(batch)));
+    }
+    let (all, took) = timed(clock, || engine.checkpoint(true));
+    println!("{SEEN} seen: all are {} bytes, made in {took:?}", all.tables.len());
+    for (round, events) in [1_000, 10_000, 100_000].into_iter().enumerate() {
+        let text: String = (0..events).map(|n| event(n * 37 + round)).collect();
+        parse(&text, 2 * SEEN * (round + 1)).iter().for_each(|batch| drop(engine.evaluate(batch)));
+        let (some, took) = timed(clock, || engine.checkpoint(false));
+        let (bytes, state) = (some.tables.len(), some.state.len());
+        println!("{events:7} events later: {bytes} bytes, and {state} of state, in {took:?}");
+    }
 }
 
 /// Events that are evaluated together, in batches: about what the bus hands over when there is a

@@ -21,6 +21,19 @@ pub struct Engine {
     config: Config,
     /// Fewest events, and fewest occurrences, for which further threads are started.
     threads_from: (usize, usize),
+    /// Whether there are tables that no checkpoint had before.
+    pub(crate) tables_are_others: bool,
+}
+
+/// State in two pieces.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// All but the tables of what was seen.
+    pub state: Vec<u8>,
+    /// These, or what changed in them; empty where that is nothing.
+    pub tables: Vec<u8>,
+    /// Whether it is all of the tables.
+    pub is_whole: bool,
 }
 
 /// First bytes of a snapshot.
@@ -47,7 +60,13 @@ impl Engine {
             matches: Vec::new(),
         };
         let threads_from = (EVENTS_FOR_THREADS, OCCURRENCES_FOR_THREADS);
-        let mut engine = Self { detectors: Detectors::new(rules), sink, config, threads_from };
+        let mut engine = Self {
+            detectors: Detectors::new(rules),
+            sink,
+            config,
+            threads_from,
+            tables_are_others: true,
+        };
         engine.rules_changed();
         engine
     }
@@ -154,6 +173,7 @@ impl Engine {
     pub fn replace(&mut self, rules: Arc<RuleSet>) {
         self.sink.shards.replace(self.detectors.rules(), &rules, &self.config);
         self.detectors = Detectors::new(rules);
+        self.tables_are_others = true;
         self.rules_changed();
     }
 
@@ -194,8 +214,23 @@ impl Engine {
     /// All correlation state as bytes: versioned, checked, the same on every machine.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
+        self.encode(true)
+    }
+
+    /// The same in two pieces, of which the tables of `first_seen` can be large and are written as
+    /// changes since the last call, unless all is asked for or must be.
+    #[must_use]
+    pub fn checkpoint(&mut self, all: bool) -> Checkpoint {
+        let is_whole = all || self.tables_are_others || self.sink.shards.tables_are_rewritten();
+        let (rules, mut tables) = (Arc::clone(self.rules()), Writer::default());
+        self.sink.shards.encode_tables(&rules, is_whole, &mut tables);
+        self.tables_are_others = false;
+        Checkpoint { state: self.encode(false), tables: tables.out, is_whole }
+    }
+
+    fn encode(&self, tables: bool) -> Vec<u8> {
         let mut body = Writer::default();
-        self.sink.shards.encode(self.rules(), &mut body);
+        self.sink.shards.encode(self.rules(), tables, &mut body);
         self.sink.suppressions.encode(&mut body);
         let mut out = Vec::with_capacity(body.out.len() + 14);
         out.extend_from_slice(MAGIC);
@@ -210,7 +245,16 @@ impl Engine {
     /// # Errors
     /// When the bytes are damaged or of another version; the state is then unchanged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), Error> {
-        let mut head = Reader::new(snapshot);
+        self.restore_checkpoint(snapshot, &[])
+    }
+
+    /// As [`Engine::restore`], of the state of a checkpoint and the tables of all since the last
+    /// whole one, in order.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore_checkpoint(&mut self, state: &[u8], tables: &[Vec<u8>]) -> Result<(), Error> {
+        let mut head = Reader::new(state);
         let damaged = |reader: &Reader<'_>| Error::SnapshotDamaged { at: reader.position() };
         if head.take(MAGIC.len()) != Some(MAGIC) {
             return Err(Error::SnapshotDamaged { at: 0 });
@@ -222,18 +266,24 @@ impl Engine {
             None => return Err(damaged(&head)),
         }
         let check = head.u64().ok_or_else(|| damaged(&head))?;
-        let body = snapshot.get(head.position()..).unwrap_or_default();
+        let body = state.get(head.position()..).unwrap_or_default();
         if fnv64(body) != check {
             return Err(damaged(&head));
         }
         let mut body = Reader::new(body);
         let rules = Arc::clone(self.rules());
         let shards = Shards::decode(&mut body, &rules, &self.config);
+        let with_tables = shards.and_then(|mut shards| {
+            tables.iter().try_for_each(|tables| shards.take_up_tables(&rules, tables))?;
+            Some(shards)
+        });
         let suppressions = Suppressions::decode(&mut body);
-        match (shards, suppressions) {
+        match (with_tables, suppressions) {
             (Some(shards), Some(suppressions)) if body.is_at_end() => {
                 (self.sink.shards, self.sink.suppressions) = (shards, suppressions);
                 self.rules_changed();
+                // What a snapshot brought is not in any table that was written.
+                self.tables_are_others = tables.is_empty();
                 Ok(())
             }
             _ => Err(Error::SnapshotDamaged { at: head.position() + body.position() }),

@@ -46,7 +46,7 @@ mod text;
 mod warm;
 
 pub use config::Config;
-pub use engine::Engine;
+pub use engine::{Checkpoint, Engine};
 pub use error::Error;
 pub use evaluator::{Evaluator, Match};
 pub use explain::{Explanation, Part, Verdict};

@@ -69,6 +69,7 @@ impl Engine {
         self.sink.suppressions.take_over(&mut other.sink.suppressions, &ids);
         let metrics = &self.sink.metrics;
         self.sink.shards.adopt(other.sink.shards, (&theirs, &ours), identities, metrics);
+        self.tables_are_others = true;
         self.show_state();
     }
 

@@ -4,6 +4,7 @@
 
 mod history;
 mod state;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod warming;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::codec::Codec;
 use crate::stage::Stage;
+use state::Store;
 use warming::{Ground, Warming};
 
 /// How often the state is written down. What a crash repeats is at most this much.
@@ -43,7 +45,7 @@ pub(crate) struct RulesStage {
     rules: watch::Receiver<CurrentRules>,
     /// Told which generation of rules is evaluated.
     in_force: watch::Sender<u64>,
-    state_file: PathBuf,
+    store: Store,
     /// How far evaluation has come; asked for when a partition is assigned. It outlives a
     /// revocation: what was counted stays counted, and must not be counted again when the
     /// partition comes back.
@@ -82,10 +84,11 @@ impl RulesStage {
     pub(crate) fn new(mut engine: Engine, parts: Parts) -> anyhow::Result<Self> {
         let Parts { bus, codec, undecodable, clock, rules, in_force, config, state_file } = parts;
         let (mut stored, mut marks) = Default::default();
-        if let Some(state) = state::load(&state_file)? {
-            match engine.restore(&state.snapshot) {
+        let (mut store, state) = Store::open(&state_file)?;
+        if let Some(state) = state {
+            match engine.restore_checkpoint(&state.snapshot, &state.tables) {
                 Ok(()) => (stored, marks) = (state.positions, state.marks),
-                Err(error) => state::set_aside(&state_file, &error)?,
+                Err(error) => store.set_aside(&error)?,
             }
         }
         let ground = Ground { bus, codec, clock: Arc::clone(&clock), config };
@@ -98,7 +101,7 @@ impl RulesStage {
             clock,
             rules,
             in_force,
-            state_file,
+            store,
             reached: Arc::new(Mutex::new(stored)),
             warming,
             changed: false,
@@ -170,8 +173,10 @@ impl Stage for RulesStage {
             return Ok(Vec::new());
         }
         let reached = lock(&self.reached).clone();
-        state::save(&self.state_file, &reached, &self.warming.marks, &self.engine.snapshot())
-            .with_context(|| format!("writing {}", self.state_file.display()))?;
+        let checkpoint = self.engine.checkpoint(self.store.wants_all());
+        self.store
+            .save(&reached, &self.warming.marks, &checkpoint)
+            .context("writing the state of correlation rules")?;
         self.changed = false;
         self.next_snapshot = now.plus(SNAPSHOT_EVERY);
         Ok(reached.into_values().collect())

@@ -14,9 +14,9 @@ use super::seen::Seen;
 use super::{Reader, Writer};
 
 /// What one rule has seen.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct FirstSeen {
-    seen: Seen,
+    pub(super) seen: Seen,
     /// When it saw anything first, in seconds.
     since: Option<u32>,
 }
@@ -89,8 +89,13 @@ impl FirstSeen {
         self.seen.bytes()
     }
 
-    pub(super) fn encode(&self, out: &mut Writer) {
-        self.seen.encode(out);
+    /// Without its table if that is written elsewhere.
+    pub(super) fn encode(&self, with_table: bool, out: &mut Writer) {
+        if with_table {
+            self.seen.encode(out);
+        } else {
+            Seen::default().encode(out);
+        }
         out.option(self.since, |out, since| out.u64(since.into()));
     }
 

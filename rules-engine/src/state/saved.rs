@@ -11,13 +11,15 @@ use crate::rule_set::RuleSet;
 use super::first_seen::FirstSeen;
 use super::group::Group;
 use super::key::{Key, key};
+use super::seen::Seen;
 use super::shards::{Place, Shards};
 use super::sources::Sources;
 use super::store::{Correlator, RuleState, correlation, identity, numbers};
 use super::{Reader, Writer};
 
 impl Shards {
-    pub(crate) fn encode(&self, rules: &RuleSet, out: &mut Writer) {
+    /// Writes state; `tables` of what was seen may be written elsewhere.
+    pub(crate) fn encode(&self, rules: &RuleSet, tables: bool, out: &mut Writer) {
         // All have the same clocks.
         let Some(first) = self.shards.first() else { return };
         out.i64(first.now);
@@ -37,7 +39,8 @@ impl Shards {
             // It lies in one shard.
             let nothing = FirstSeen::default();
             let first_seen = states.iter().map(|state| &state.first_seen);
-            first_seen.max_by_key(|seen| seen.len()).unwrap_or(&nothing).encode(&mut body);
+            let first_seen = first_seen.max_by_key(|seen| seen.len()).unwrap_or(&nothing);
+            first_seen.encode(tables, &mut body);
             // With its length, so that a reader without this rule can step over it.
             out.bytes(&body.out);
         });
@@ -58,6 +61,47 @@ impl Shards {
             shards.take_up(*number, rule, &mut Reader::new(body))?;
         }
         Some(shards)
+    }
+
+    /// Whether the tables of what was seen changed so much that all of them must be written.
+    pub(crate) fn tables_are_rewritten(&self) -> bool {
+        let mut states = self.parts().flat_map(|part| part.rules.values());
+        states.any(|state| state.first_seen.seen.is_rewritten())
+    }
+
+    /// Writes what changed in the tables of what was seen since the last time; `all`: everything.
+    /// Nothing at all where there are none, or nothing changed.
+    pub(crate) fn encode_tables(&mut self, rules: &RuleSet, all: bool, out: &mut Writer) {
+        for (number, state) in self.parts_mut().flat_map(|part| &mut part.rules) {
+            let mut body = Writer::default();
+            state.first_seen.seen.encode_changed(all, &mut body);
+            // A list of nothing is its length.
+            if body.out.len() > size_of::<u64>()
+                && let Some(identity) = identity(rules, *number)
+            {
+                out.u64(identity);
+                out.bytes(&body.out);
+            }
+        }
+    }
+
+    /// Takes up tables, or changes of them, as they were written; what the state does not know is
+    /// left out. `None` if they make no sense.
+    pub(crate) fn take_up_tables(&mut self, rules: &RuleSet, tables: &[u8]) -> Option<()> {
+        let (numbers, mut from) = (numbers(rules), Reader::new(tables));
+        while !from.is_at_end() {
+            let (identity, table) = (from.u64()?, from.bytes()?);
+            let table = Seen::decode(&mut Reader::new(table))?;
+            let Some(number) = numbers.get(&identity) else { continue };
+            let part = self.part_mut(self.places().place(*number, ""))?;
+            let Some(state) = part.rules.get_mut(number) else { continue };
+            let before = state.first_seen.bytes();
+            state.first_seen.seen.join(table);
+            let after = state.first_seen.bytes();
+            state.bytes = state.bytes + after - before;
+            part.bytes = part.bytes + after - before;
+        }
+        Some(())
     }
 
     fn take_up(

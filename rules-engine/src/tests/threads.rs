@@ -211,6 +211,69 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn checkpoints_since_the_last_whole_one_are_the_state(
+        events in streams(250),
+        lengths in vec(1..30_usize, 1..8),
+        whole in vec(any::<bool>(), 8),
+        reload in 0..250_usize,
+    ) {
+        let (old, new) = (rule_set(3, false), rule_set(4, true));
+        let mut running = engine(&old, 2);
+        let (mut tables, mut seen) = (Vec::new(), 0);
+        let mut state = Vec::new();
+        for (number, batch) in batches(&events, &lengths).iter().enumerate() {
+            if (seen..seen + batch.len()).contains(&reload) {
+                running.replace(Arc::clone(&new));
+            }
+            seen += batch.len();
+            running.evaluate(batch);
+            let checkpoint = running.checkpoint(number == 0 || whole[number % whole.len()]);
+            if checkpoint.is_whole {
+                tables.clear();
+            }
+            tables.push(checkpoint.tables);
+            state = checkpoint.state;
+        }
+        let rules = Arc::clone(running.rules());
+        let mut next = engine(&rules, 3);
+        next.restore_checkpoint(&state, &tables).unwrap();
+        prop_assert!(next.snapshot() == running.snapshot());
+        prop_assert_eq!(next.state_bytes(), running.state_bytes());
+    }
+}
+
+#[test]
+fn what_another_set_of_rules_saw_is_not_taken_up() {
+    let (with, without) = (
+        rule_set(3, true),
+        rules(
+            "title: a\nid: a\nlogsource: {}\n\
+        detection: {s: {a: 1}, condition: s}\n",
+        ),
+    );
+    let event = |second| super::event_at(second, r#"{"a":1,"k":"x","v":1}"#);
+    let mut engine = engine(&with, 1);
+    engine.evaluate(&event(0));
+    let first = engine.checkpoint(true);
+    assert!(first.is_whole && !first.tables.is_empty());
+    assert!(!engine.checkpoint(false).is_whole);
+    engine.replace(Arc::clone(&without));
+    let second = engine.checkpoint(false);
+    assert!(second.is_whole && second.tables.is_empty(), "the old tables are void");
+    engine.replace(with);
+    // Were they not, the rule would not begin anew after a restart.
+    let third = engine.checkpoint(false);
+    engine.restore_checkpoint(&third.state, &[first.tables]).unwrap();
+    assert_eq!(engine.state_bytes(), 0, "nor is a table that the state does not know");
+    let cut = &first.state[..first.state.len() - 1];
+    assert!(engine.restore_checkpoint(cut, &[]).is_err());
+    assert!(engine.restore_checkpoint(&first.state, &[vec![1, 2, 3]]).is_err());
+}
+
 #[test]
 fn a_stream_that_is_long_enough_is_evaluated_by_all_threads() {
     let rules = rule_set(3, true);

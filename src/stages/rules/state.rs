@@ -1,20 +1,23 @@
 //! The state file of detection: one JSON line with positions and a checksum, then the snapshot.
 //!
 //! It is written beside the old one, synced and renamed, so that a crash leaves the one or the
-//! other.
+//! other. What belongs to it in the file of tables was made durable before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use keng_bus::{Epoch, Position};
 use keng_event::hash::fnv64;
+use keng_rules_engine::Checkpoint;
 use serde::{Deserialize, Serialize};
 
-/// Version of this file's form.
-const VERSION: u32 = 1;
+use super::tables::{Mark, Tables};
+
+/// Version of this file's form. The first had no tables beside it.
+const VERSION: u32 = 2;
 
 /// Partition, epoch, offset.
 type Place = (u32, u64, u64);
@@ -29,6 +32,9 @@ struct Header {
     /// Those that have yet to be warmed from history, and since when they are in force.
     #[serde(default)]
     cold: BTreeMap<u64, Vec<Place>>,
+    /// What of the file of tables belongs to it.
+    #[serde(default)]
+    tables: Option<Mark>,
     snapshot_bytes: usize,
     snapshot_checksum: u64,
 }
@@ -51,39 +57,105 @@ pub(super) struct State {
     /// How far evaluation had come.
     pub(super) positions: Positions,
     pub(super) marks: Marks,
-    /// The state that belongs to that.
+    /// The state that belongs to that, and its tables.
     pub(super) snapshot: Vec<u8>,
+    pub(super) tables: Vec<Vec<u8>>,
 }
 
-/// Reads the file. `None`: there is none, or it is damaged and was set aside.
-pub(super) fn load(path: &Path) -> anyhow::Result<Option<State>> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-    };
-    match parse(&bytes) {
-        Ok(state) => Ok(Some(state)),
-        Err(error) => set_aside(path, &error).map(|()| None),
+/// The files.
+#[derive(Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+    tables: Tables,
+}
+
+impl Store {
+    /// Opens the files. No state: there is none, or it is damaged and was set aside.
+    pub(super) fn open(path: &Path) -> anyhow::Result<(Self, Option<State>)> {
+        match fs::read(path) {
+            Ok(bytes) => match Self::read(path, &bytes) {
+                Ok((store, state)) => return Ok((store, Some(state))),
+                Err(error) => set_aside(path, &error)?,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        }
+        let (tables, _) = Tables::open(path, None)?;
+        Ok((Self { path: path.to_owned(), tables }, None))
+    }
+
+    fn read(path: &Path, bytes: &[u8]) -> anyhow::Result<(Self, State)> {
+        let (header, snapshot) = parse(bytes)?;
+        let (tables, pieces) = Tables::open(path, header.tables)?;
+        tables.tidy();
+        let cold = header.cold.into_iter().map(|(rule, since)| (rule, positions(since)));
+        let state = State {
+            positions: positions(header.positions),
+            marks: Marks { warm: header.warm, cold: cold.collect() },
+            snapshot: snapshot.to_vec(),
+            tables: pieces,
+        };
+        Ok((Self { path: path.to_owned(), tables }, state))
+    }
+
+    /// Whether the next checkpoint is to be of all tables.
+    pub(super) fn wants_all(&self) -> bool {
+        self.tables.want_all()
+    }
+
+    /// Replaces the state durably.
+    pub(super) fn save(
+        &mut self,
+        positions: &Positions,
+        marks: &Marks,
+        checkpoint: &Checkpoint,
+    ) -> anyhow::Result<()> {
+        let snapshot = &checkpoint.state;
+        let header = Header {
+            version: VERSION,
+            positions: places(positions),
+            warm: marks.warm.clone(),
+            cold: marks.cold.iter().map(|(rule, since)| (*rule, places(since))).collect(),
+            tables: self.tables.write(checkpoint)?,
+            snapshot_bytes: snapshot.len(),
+            snapshot_checksum: fnv64(snapshot),
+        };
+        let beside = self.path.with_extension("new");
+        let mut file = File::create(&beside)?;
+        serde_json::to_writer(&mut file, &header)?;
+        file.write_all(b"\n")?;
+        file.write_all(snapshot)?;
+        file.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        if let Some(folder) = self.path.parent() {
+            // The names of both files.
+            File::open(folder)?.sync_all()?;
+        }
+        if checkpoint.is_whole {
+            self.tables.tidy();
+        }
+        Ok(())
+    }
+
+    /// Moves a state that makes no sense out of the way.
+    pub(super) fn set_aside(&mut self, error: &dyn std::fmt::Display) -> anyhow::Result<()> {
+        (self.tables, _) = Tables::open(&self.path, None)?;
+        set_aside(&self.path, error)
     }
 }
 
-fn parse(bytes: &[u8]) -> anyhow::Result<State> {
+fn parse(bytes: &[u8]) -> anyhow::Result<(Header, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n').context("it has no header line")?;
     let (header, rest) = bytes.split_at(end);
     let snapshot = rest.get(1..).unwrap_or_default();
     let header: Header = serde_json::from_slice(header).context("its header is unreadable")?;
-    anyhow::ensure!(header.version == VERSION, "it is of version {}", header.version);
+    let known = (1..=VERSION).contains(&header.version);
+    anyhow::ensure!(known, "it is of version {}", header.version);
     anyhow::ensure!(
         header.snapshot_bytes == snapshot.len() && header.snapshot_checksum == fnv64(snapshot),
         "its checksum does not match"
     );
-    let cold = header.cold.into_iter().map(|(rule, since)| (rule, positions(since)));
-    Ok(State {
-        positions: positions(header.positions),
-        marks: Marks { warm: header.warm, cold: cold.collect() },
-        snapshot: snapshot.to_vec(),
-    })
+    Ok((header, snapshot))
 }
 
 fn positions(places: Vec<Place>) -> Positions {
@@ -98,41 +170,13 @@ fn places(positions: &Positions) -> Vec<Place> {
 }
 
 /// Moves an unusable file out of the way and says so.
-pub(super) fn set_aside(path: &Path, error: &dyn std::fmt::Display) -> anyhow::Result<()> {
+fn set_aside(path: &Path, error: &dyn std::fmt::Display) -> anyhow::Result<()> {
     let aside = path.with_extension("damaged");
     tracing::error!(
         path = %path.display(), kept_as = %aside.display(), %error,
         "the state of correlation rules is unusable: their windows begin anew"
     );
     fs::rename(path, &aside).with_context(|| format!("setting {} aside", path.display()))
-}
-
-/// Replaces the file durably.
-pub(super) fn save(
-    path: &Path,
-    positions: &Positions,
-    marks: &Marks,
-    snapshot: &[u8],
-) -> anyhow::Result<()> {
-    let header = Header {
-        version: VERSION,
-        positions: places(positions),
-        warm: marks.warm.clone(),
-        cold: marks.cold.iter().map(|(rule, since)| (*rule, places(since))).collect(),
-        snapshot_bytes: snapshot.len(),
-        snapshot_checksum: fnv64(snapshot),
-    };
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    serde_json::to_writer(&mut file, &header)?;
-    file.write_all(b"\n")?;
-    file.write_all(snapshot)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -143,38 +187,131 @@ mod tests {
         (partition, Position { epoch: Epoch(u64::MAX), partition, offset })
     }
 
+    fn checkpoint(state: &str, tables: &str, is_whole: bool) -> Checkpoint {
+        Checkpoint { state: state.into(), tables: tables.into(), is_whole }
+    }
+
+    /// State and tables that are found at a start.
+    fn found(path: &Path) -> Option<(String, String)> {
+        let (_, state) = Store::open(path).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        state.map(|state| (text(state.snapshot), text(state.tables.concat())))
+    }
+
+    fn save(store: &mut Store, checkpoint: &Checkpoint) {
+        store.save(&Positions::new(), &Marks::default(), checkpoint).unwrap();
+    }
+
     #[test]
     fn state_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.state");
-        assert!(load(&path).unwrap().is_none());
+        let (mut store, none) = Store::open(&path).unwrap();
+        assert!(none.is_none() && store.wants_all());
         let positions = BTreeMap::from([at(0, 7), at(3, 9)]);
         let cold = BTreeMap::from([(u64::MAX, positions.clone()), (8, Positions::new())]);
         let marks = Marks { warm: BTreeSet::from([3, 9]), cold };
-        save(&path, &positions, &marks, b"snap\nshot").unwrap();
-        let state = State { positions, marks, snapshot: b"snap\nshot".to_vec() };
-        assert_eq!(load(&path).unwrap(), Some(state));
+        let whole = checkpoint("snap\nshot", "tables", true);
+        store.save(&positions, &marks, &whole).unwrap();
+        assert!(!store.wants_all());
+        let (_, state) = Store::open(&path).unwrap();
+        let (snapshot, tables) = (b"snap\nshot".to_vec(), vec![b"tables".to_vec()]);
+        assert_eq!(state, Some(State { positions, marks, snapshot, tables }));
     }
 
     #[test]
     fn what_was_written_before_there_were_marks_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.state");
         let header = format!(
             r#"{{"version":1,"positions":[[0,1,7]],"snapshot_bytes":1,"snapshot_checksum":{}}}"#,
             fnv64(b"x")
         );
-        let state = parse(format!("{header}\nx").as_bytes()).unwrap();
+        fs::write(&path, format!("{header}\nx")).unwrap();
+        let (_, state) = Store::open(&path).unwrap();
+        let state = state.unwrap();
         assert_eq!((state.marks, state.snapshot), (Marks::default(), b"x".to_vec()));
+        assert!(state.tables.is_empty());
     }
 
     #[test]
     fn a_damaged_file_is_set_aside_not_trusted() {
+        for damaged in ["rules.state", "rules.seen.1"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("rules.state");
+            let (mut store, _) = Store::open(&path).unwrap();
+            save(&mut store, &checkpoint("state", "tables", true));
+            let mut bytes = fs::read(folder.path().join(damaged)).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(folder.path().join(damaged), bytes).unwrap();
+            assert_eq!(found(&path), None, "{damaged}");
+            assert!(!path.exists() && path.with_extension("damaged").exists());
+        }
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+
+    /// A crash after each byte that a checkpoint writes: the state before it or the one after it
+    /// is found, and work goes on from there.
+    #[test]
+    fn a_crash_at_any_byte_leaves_one_state_or_the_other() {
+        for is_whole in [false, true] {
+            let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let path = before.path().join("rules.state");
+            let (mut store, _) = Store::open(&path).unwrap();
+            save(&mut store, &checkpoint("one", "AA", true));
+            save(&mut store, &checkpoint("two", "bb", false));
+            copy(before.path(), after.path());
+            let (mut store, _) = Store::open(&after.path().join("rules.state")).unwrap();
+            save(&mut store, &checkpoint("three", "cccc", is_whole));
+            let (old, new) =
+                (("two", "AAbb"), ("three", if is_whole { "cccc" } else { "AAbbcccc" }));
+            // In the order in which they are written; the last is there at once, by its new name.
+            let tables = if is_whole { "rules.seen.2" } else { "rules.seen.1" };
+            let written = [(tables, tables), ("rules.state", "rules.new")];
+            for (step, (file, name)) in written.iter().enumerate() {
+                let bytes = fs::read(after.path().join(file)).unwrap();
+                let kept = fs::read(before.path().join(name)).map_or(0, |kept| kept.len());
+                for cut in kept..=bytes.len() {
+                    let crashed = tempfile::tempdir().unwrap();
+                    copy(before.path(), crashed.path());
+                    for (file, name) in &written[..step] {
+                        fs::copy(after.path().join(file), crashed.path().join(name)).unwrap();
+                    }
+                    fs::write(crashed.path().join(name), &bytes[..cut]).unwrap();
+                    let path = crashed.path().join("rules.state");
+                    let owned = |(state, tables): (&str, &str)| (state.into(), tables.into());
+                    assert_eq!(found(&path), Some(owned(old)), "{name} cut at {cut}");
+                    let (mut store, _) = Store::open(&path).unwrap();
+                    save(&mut store, &checkpoint("three", "cccc", is_whole));
+                    assert_eq!(found(&path), Some(owned(new)), "{name} cut at {cut}");
+                    let files = fs::read_dir(crashed.path()).unwrap().count();
+                    assert!(files <= 3, "{files} files are left");
+                }
+            }
+            assert_eq!(found(&after.path().join("rules.state")).unwrap().0, "three");
+        }
+    }
+
+    #[test]
+    fn changes_that_outgrow_the_tables_are_written_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rules.state");
-        save(&path, &BTreeMap::from([at(0, 7)]), &Marks::default(), b"snapshot").unwrap();
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        assert!(load(&path).unwrap().is_none());
-        assert!(!path.exists() && path.with_extension("damaged").exists());
+        let (mut store, _) = Store::open(&folder.path().join("rules.state")).unwrap();
+        save(&mut store, &checkpoint("state", "tables", true));
+        let change = "x".repeat(100_000);
+        let rounds = (0..100).take_while(|_| {
+            save(&mut store, &checkpoint("state", &change, false));
+            !store.wants_all()
+        });
+        assert_eq!(rounds.count(), 10);
+        save(&mut store, &checkpoint("state", "tables", true));
+        assert!(!store.wants_all() && folder.path().join("rules.seen.2").exists());
+        assert!(!folder.path().join("rules.seen.1").exists());
+        save(&mut store, &checkpoint("state", "", true));
+        assert!(!folder.path().join("rules.seen.2").exists(), "no rule has a table any more");
     }
 }
