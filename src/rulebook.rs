@@ -3,7 +3,9 @@
 //!
 //! The node and the command line both come through here, one at a time ([`hold`]).
 
+pub(crate) mod sets;
 pub(crate) mod states;
+pub(crate) mod unpack;
 
 use std::fs::File;
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Node, eventually};
+use crate::support::{Node, eventually, keng_with};
 
 /// A rule that finds `word`, or one that asks for a modifier that nobody knows.
 fn write_rule(folder: &Path, name: &str, field: &str) {
@@ -204,4 +204,64 @@ async fn a_rules_state_is_in_force_at_once_and_survives_a_restart() {
         alerts.iter().all(|alert| alert["test"].is_null()).then_some(())
     })
     .await;
+}
+
+/// Runs `keng rules import` beside the node; gives its lines.
+fn import(node: &Node, arguments: &[&str]) -> Vec<Value> {
+    let (data, config) = (node.dir().join("data"), node.dir().join("keng.toml"));
+    let [data, config] = [&data, &config].map(|path| path.to_str().expect("a path"));
+    let mut all = vec!["rules", "import", "--json", "--data", data, "--config", config];
+    all.extend(arguments);
+    let output = keng_with(&all, b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("text");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn ids<'l>(lines: &'l [Value], what: &str) -> Vec<&'l str> {
+    let of_kind = lines.iter().filter(|line| line["what"] == what);
+    of_kind.map(|line| line["title"].as_str().expect("a title")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_set_is_in_force_at_once_and_its_updates_keep_states() {
+    let [rules, set] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    write_rule(rules.path(), "own", "user.name");
+    write_rule(set.path(), "eve12", "user.name");
+    write_rule(set.path(), "mallory", "user.name");
+    write_rule(set.path(), "unsound", "user.name|nonsense");
+    let mut node = Node::start_with_rules(rules.path()).await;
+    let folder = set.path().to_str().expect("a path");
+    let told = import(&node, &[folder, "--name", "public", "--state", "test", "--dry-run"]);
+    assert_eq!(told[0]["rules"], 2);
+    assert_eq!(rules_in_force(&node).await, 1);
+
+    let told = import(&node, &[folder, "--name", "public", "--state", "test"]);
+    assert_eq!(ids(&told, "added"), ["eve12", "mallory"]);
+    assert_eq!(told.iter().filter(|line| line["what"] == "refused").count(), 1);
+    assert_eq!(rules_in_force(&node).await, 3);
+    set_state_on(&node, 7).await;
+
+    write_rule(set.path(), "eve12", "user.id");
+    write_rule(set.path(), "ninechars", "user.name");
+    let told = import(&node, &[folder, "--name", "public"]);
+    assert_eq!((ids(&told, "added"), ids(&told, "changed")), (vec!["ninechars"], vec!["eve12"]));
+    node.restart().await;
+    let answer = node.get("/api/v1/rules").await;
+    let known = answer["rules"].as_array().expect("rules").iter();
+    let mut states: Vec<_> = known
+        .map(|rule| (rule["title"].as_str().expect("a title"), rule["state"].clone()))
+        .collect();
+    states.sort_by_key(|state| state.0);
+    let [on, test] = ["on", "test"].map(Value::from);
+    let wanted =
+        [("eve12", test.clone()), ("mallory", on.clone()), ("ninechars", test), ("own", on)];
+    assert_eq!(states, wanted);
+
+    import(&node, &["--remove", "public"]);
+    assert_eq!(rules_in_force(&node).await, 1);
+}
+
+async fn set_state_on(node: &Node, number: usize) {
+    set(node, &format!("{number:0>8}-0000-4000-8000-000000000000"), "enable").await;
 }

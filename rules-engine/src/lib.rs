@@ -55,7 +55,7 @@ pub use metrics::Metrics;
 pub use necessary::{Necessary, Need};
 pub use problem::{Problem, Warning};
 pub use route::LogSourceFilter;
-pub use rule_set::{RuleSet, RuleSummary};
+pub use rule_set::{Prints, RuleSet, RuleSummary};
 pub use rule_state::{Decided, Decision, RuleState, RuleStates};
 pub use served::feeding;
 pub use test_case::{Expectation, RuleTest, TestEvent};

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keng_event::hash::fnv64;
 use keng_event::{Dataset, FindingIds, FindingKind, RuleRef};
 
 use crate::assemble::{Assembly, Drafted, warning};
@@ -15,7 +16,8 @@ use crate::compile::order;
 use crate::compile::witness::{self, Popularity};
 use crate::lists::{self, Library, Lists};
 use crate::route::Words;
-use crate::rule_set::{CompiledBody, CompiledRule, RuleSummary, Tables};
+use crate::rule_set::{CompiledBody, CompiledRule, Prints, RuleSummary, Tables};
+use crate::sigma::keng::Keng;
 use crate::sigma::rule::{Body, Document, Draft, Rule};
 use crate::sigma::yaml::{self, Yaml};
 use crate::sigma::{Fault, pipeline, rule};
@@ -342,7 +344,15 @@ fn summary(source: &Source, generates: bool) -> RuleSummary {
         tests: rule.keng.tests.len(),
         state: RuleState::On,
         state_from: None,
+        prints: prints(rule),
     }
+}
+
+fn prints(rule: &Rule) -> Prints {
+    let Keng { suppress, group_by, .. } = &rule.keng;
+    let told = format!("{}{suppress:?}{group_by:?}", rule.level);
+    let parts = [rule.fingerprint, fnv64(told.as_bytes())].map(u64::to_le_bytes);
+    Prints { meaning: fnv64(parts.as_flattened()), text: rule.text }
 }
 
 fn tests(source: &Source) -> impl Iterator<Item = RuleTest> {

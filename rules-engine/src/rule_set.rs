@@ -72,6 +72,15 @@ pub(crate) enum CompiledBody {
     Correlation(CompiledCorrelation),
 }
 
+/// Hashes of what a rule says; the same in every build of this version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prints {
+    /// Of what it finds, and how that is told: level, grouping, suppression.
+    pub meaning: u64,
+    /// Of everything that is written.
+    pub text: u64,
+}
+
 /// What lists of rules show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleSummary {
@@ -109,6 +118,9 @@ pub struct RuleSummary {
     /// Who decided that; absent where nobody did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_from: Option<Decision>,
+    /// By which two versions of a rule are told apart.
+    #[serde(skip)]
+    pub prints: Prints,
 }
 
 impl RuleSet {

@@ -7,6 +7,7 @@ mod coverage;
 mod eval;
 mod events;
 mod explain;
+mod import;
 mod list;
 mod state;
 mod test;
@@ -39,6 +40,8 @@ enum Action {
     Eval(eval::Eval),
     /// Print why each rule did or did not match each event, test by test
     Explain(explain::Explain),
+    /// Put a public set of rules beside ours, or bring one up to date, and say what changes
+    Import(import::Import),
     /// List the rules of the node with their states
     List(list::List),
     /// Turn rules on or off, or record what they find and call nobody
@@ -58,6 +61,7 @@ pub(crate) async fn run(arguments: Rules) -> anyhow::Result<Exit> {
         Action::Coverage(coverage) => coverage::run(&coverage),
         Action::Eval(eval) => eval::run(&eval),
         Action::Explain(explain) => explain::run(&explain).await,
+        Action::Import(import) => import::run(&import).await,
         Action::List(list) => list::run(&list).await,
         Action::State(set) => state::run(&set).await,
         Action::Test(test) => test::run(&test),

@@ -14,13 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use super::{Ground, Place};
-use crate::rulebook::states;
+use crate::rulebook::{sets, states};
 
 /// The rules that the settings name, in the states that were decided. Problems are told, and
 /// sound rules run: at the start half a watch is better than none.
 pub(super) fn load(ground: &Ground) -> CurrentRules {
     let Ground { settings, place, .. } = ground;
-    let Loaded { mut rules, problems, warnings } = settings.rules.load(keng_ingest::dataset::all());
+    let config = sets::with_sets(&settings.rules, &place.data);
+    let Loaded { mut rules, problems, warnings } = config.load(keng_ingest::dataset::all());
     for problem in &problems {
         tracing::error!(%problem, "rule not loaded");
     }
@@ -226,12 +227,15 @@ fn stamps(folder: &Path) -> BTreeMap<OsString, (Option<SystemTime>, u64)> {
 fn read(place: &Place, current: &CurrentRules) -> Result<CurrentRules, String> {
     let settings =
         keng_config::load(place.config.as_deref()).map_err(|problems| problems.to_string())?;
-    let Loaded { mut rules, problems, .. } = settings.rules.load(keng_ingest::dataset::all());
+    let config = sets::with_sets(&settings.rules, &place.data);
+    let Loaded { mut rules, problems, .. } = config.load(keng_ingest::dataset::all());
     let is_known = |problem: &keng_rules_engine::Problem| {
-        current.problems.iter().any(|other| {
-            (&other.file, &other.rule, &other.message)
-                == (&problem.file, &problem.rule, &problem.message)
-        })
+        // What is refused of an imported set was said when it was imported.
+        sets::holds(&place.data, &problem.file)
+            || current.problems.iter().any(|other| {
+                (&other.file, &other.rule, &other.message)
+                    == (&problem.file, &problem.rule, &problem.message)
+            })
     };
     let new: Vec<String> =
         problems.iter().filter(|problem| !is_known(problem)).map(ToString::to_string).collect();

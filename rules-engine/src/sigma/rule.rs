@@ -30,6 +30,8 @@ pub(crate) struct Rule<B = Body> {
     pub(crate) body: B,
     /// Hash of what decides over matches; texts for people are not in it.
     pub(crate) fingerprint: u64,
+    /// Hash of everything that is written.
+    pub(crate) text: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +130,8 @@ fn counted_rule(
 
 fn rule(document: &Node, body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<Draft>, Fault> {
     let fingerprint = fingerprint(document);
+    let mut written = String::new();
+    document.canonical(&mut written);
     let title = title(document)?;
     let id = match document.get("id") {
         Some(node) => id(node)?,
@@ -146,6 +150,7 @@ fn rule(document: &Node, body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<
         keng: document.get("keng").map(keng::parse).transpose()?.unwrap_or_default(),
         body,
         fingerprint,
+        text: keng_event::hash::fnv64(written.as_bytes()),
     })
 }
 
@@ -168,6 +173,7 @@ impl<B> Rule<B> {
             keng: self.keng,
             body: change(self.body)?,
             fingerprint: self.fingerprint,
+            text: self.text,
         })
     }
 

@@ -65,7 +65,8 @@ pub(super) fn offline(
     output::note(&format!("no node runs on {}: reading the rule files", data.display()));
     let settings = keng_config::load(config)
         .map_err(|problems| Failure::error(Exit::Invalid, problems.to_string()))?;
-    let mut loaded = settings.rules.load(keng_ingest::dataset::all());
+    let config = rulebook::sets::with_sets(&settings.rules, data);
+    let mut loaded = config.load(keng_ingest::dataset::all());
     for problem in &loaded.problems {
         output::note(&format!("not loaded: {problem}"));
     }
