@@ -269,6 +269,7 @@ impl Parts {
         let Ground { settings, place, registry, clock } = &self.ground;
         let current = self.rules.borrow().rules.clone();
         let engine = Engine::new(current, settings.rules.clone(), registry);
+        let engine = engine.measured(Arc::clone(clock));
         engine.metrics().reloaded(clock.now());
         let parts = crate::stages::rules::Parts {
             bus: Arc::clone(&self.road.bus),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use keng_alerting::Permission;
-use keng_rules_engine::{Config, Loaded, Problem as RuleProblem, RuleSummary, Warning};
+use keng_rules_engine::{
+    Config, Loaded, Problem as RuleProblem, RuleActivity, RuleSummary, Warning,
+};
 use serde::Serialize;
 
 use crate::CurrentRules;
@@ -21,14 +23,26 @@ const IDS_MAX: usize = 1_000;
 
 #[derive(Serialize)]
 pub(crate) struct RuleList {
-    rules: Vec<RuleSummary>,
+    rules: Vec<Listed>,
     /// What is wrong with the rules that do not run.
     problems: Vec<RuleProblem>,
 }
 
+/// A rule, and what it cost and found.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    rule: RuleSummary,
+    activity: RuleActivity,
+}
+
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<RuleList>, Problem> {
     let current = app.current()?;
-    let rules = current.rules.summaries().to_vec();
+    let listed = |(number, rule): (usize, &RuleSummary)| Listed {
+        rule: rule.clone(),
+        activity: current.rules.activity(number),
+    };
+    let rules = current.rules.summaries().iter().enumerate().map(listed).collect();
     Ok(Json(RuleList { rules, problems: current.problems.to_vec() }))
 }
 

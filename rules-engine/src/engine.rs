@@ -4,7 +4,7 @@ use std::slice;
 use std::sync::Arc;
 
 use keng_event::hash::fnv64;
-use keng_event::{Batch, Finding, Timestamp};
+use keng_event::{Batch, Clock, Finding, Timestamp};
 use keng_metrics::{Counter, Registry};
 
 use crate::hit::{Detectors, Hit};
@@ -61,7 +61,7 @@ impl Engine {
         };
         let threads_from = (EVENTS_FOR_THREADS, OCCURRENCES_FOR_THREADS);
         let mut engine = Self {
-            detectors: Detectors::new(rules),
+            detectors: Detectors::new(rules, None),
             sink,
             config,
             threads_from,
@@ -69,6 +69,13 @@ impl Engine {
         };
         engine.rules_changed();
         engine
+    }
+
+    /// Measures by this clock what each rule costs.
+    #[must_use]
+    pub fn measured(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.detectors = Detectors::new(Arc::clone(self.rules()), Some(clock));
+        self
     }
 
     /// The rules in force.
@@ -102,6 +109,7 @@ impl Engine {
         let metrics = &self.sink.metrics;
         metrics.events_evaluated.inc_by(events as u64);
         metrics.evaluations.inc_by(self.detectors.evaluations() - before);
+        self.detectors.gather(metrics);
         self.show_state();
         findings
     }
@@ -172,7 +180,7 @@ impl Engine {
     /// Changes the rules. Correlation rules whose meaning did not change keep their state.
     pub fn replace(&mut self, rules: Arc<RuleSet>) {
         self.sink.shards.replace(self.detectors.rules(), &rules, &self.config);
-        self.detectors = Detectors::new(rules);
+        self.detectors = Detectors::new(rules, self.detectors.clock());
         self.tables_are_others = true;
         self.rules_changed();
     }
@@ -190,6 +198,8 @@ impl Engine {
         metrics.matches.retain(known);
         metrics.evaluation_errors.retain(known);
         metrics.suppressed.retain(known);
+        metrics.cost.retain(known);
+        metrics.over_budget.retain(known);
         self.show_state();
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use keng_event::hash::Fnv64;
-use keng_event::{Batch, EventRef, Finding, Value};
+use keng_event::{Batch, Clock, EventRef, Finding, Value};
 
 use crate::evaluate::detector::{BatchNames, Detector, Matched};
 use crate::metrics::Metrics;
@@ -105,11 +105,23 @@ pub(crate) struct Detectors {
     first: Detector,
     /// Those of further threads, made when there is work for them.
     more: Vec<Detector>,
+    /// By what the cost of rules is measured.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl Detectors {
-    pub(crate) fn new(rules: Arc<RuleSet>) -> Self {
-        Self { first: Detector::new(rules), more: Vec::new() }
+    pub(crate) fn new(rules: Arc<RuleSet>, clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { first: Detector::new(rules).measured(clock.clone()), more: Vec::new(), clock }
+    }
+
+    pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.clock.clone()
+    }
+
+    /// Brings together what was measured.
+    pub(crate) fn gather(&mut self, metrics: &Metrics) {
+        self.first.gather(metrics);
+        self.more.iter_mut().for_each(|detector| detector.gather(metrics));
     }
 
     pub(crate) fn rules(&self) -> &Arc<RuleSet> {
@@ -134,7 +146,9 @@ impl Detectors {
         metrics: &Metrics,
     ) -> Vec<Hit<'b>> {
         let rules = Arc::clone(self.rules());
-        self.more.resize_with(threads - 1, || Detector::new(Arc::clone(&rules)));
+        let clock = &self.clock;
+        let more = || Detector::new(Arc::clone(&rules)).measured(clock.clone());
+        self.more.resize_with(threads - 1, more);
         let events: usize = batches.iter().map(Batch::len).sum();
         let stretch = (events / (threads * STRETCHES)).clamp(STRETCH.0, STRETCH.1);
         let next = AtomicUsize::new(0);

@@ -18,6 +18,7 @@
 mod assemble;
 mod compile;
 mod config;
+mod cost;
 mod engine;
 mod error;
 mod evaluate;
@@ -46,6 +47,7 @@ mod text;
 mod warm;
 
 pub use config::Config;
+pub use cost::RuleActivity;
 pub use engine::{Checkpoint, Engine};
 pub use error::Error;
 pub use evaluator::{Evaluator, Match};

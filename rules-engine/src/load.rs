@@ -14,6 +14,7 @@ use crate::compile::correlations;
 use crate::compile::fields::{Bindings, Fields};
 use crate::compile::order;
 use crate::compile::witness::{self, Popularity};
+use crate::cost::Costs;
 use crate::lists::{self, Library, Lists};
 use crate::route::Words;
 use crate::rule_set::{CompiledBody, CompiledRule, Prints, RuleSummary, Tables};
@@ -307,6 +308,7 @@ pub(crate) fn compile(
     let bindings = Bindings::new(datasets);
     set.tables = Tables { fields, atoms: atoms.finish(), bindings };
     (set.words, set.sources, set.lists) = (words, sources, lists);
+    set.costs = Costs::of(set.rules.len());
     Loaded { rules: set, problems, warnings: Vec::new() }
 }
 

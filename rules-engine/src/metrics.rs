@@ -18,20 +18,52 @@ pub struct Metrics {
     pub(crate) evaluation_errors: CounterFamily,
     /// Time to evaluate one batch; the caller has the clock.
     pub evaluation_duration: Histogram,
+    /// What dear rules take of each event, in seconds, and whether that is too much.
+    pub(crate) cost: GaugeFamily,
+    pub(crate) over_budget: GaugeFamily,
     pub(crate) state_entries: GaugeFamily,
     pub(crate) state_evictions: CounterFamily,
     pub(crate) late: Counter,
     pub(crate) suppressed: CounterFamily,
+    /// Rules that get their state from history.
+    pub warming: Warming,
+}
+
+/// How new correlation rules get their state from history. Clones share the series.
+#[derive(Clone, Debug)]
+pub struct Warming {
     /// Correlation rules that have yet to get their state from history.
     pub cold: Gauge,
     /// Those that got it.
     pub warmed: Counter,
     /// How far back that went, in seconds.
-    pub warmed_history: Gauge,
+    pub history: Gauge,
+}
+
+impl Warming {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            cold: registry.gauge(
+                "keng_rules_cold",
+                "Correlation rules in force that have yet to get their state from history.",
+            ),
+            warmed: registry.counter(
+                "keng_rules_warmed_total",
+                "Correlation rules that got their state from history.",
+            ),
+            history: registry.gauge(
+                "keng_rules_warmed_history_seconds",
+                "How far back the log was read when rules last got their state from it.",
+            ),
+        }
+    }
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
+        let wide = |name, help, labels: &[&'static str]| {
+            registry.wide_counter_family(name, help, labels, limits::RULES_MAX)
+        };
         Self {
             loaded: registry.gauge_family("keng_rules_loaded", "Rules by state.", &["state"]),
             last_reload: registry.gauge(
@@ -44,22 +76,30 @@ impl Metrics {
                 "keng_rules_evaluations_total",
                 "Single rule conditions evaluated after prefiltering.",
             ),
-            matches: registry.wide_counter_family(
+            matches: wide(
                 "keng_rules_matches_total",
                 "Rule matches before deduplication.",
                 &["rule_id", "severity"],
-                limits::RULES_MAX,
             ),
-            evaluation_errors: registry.wide_counter_family(
+            evaluation_errors: wide(
                 "keng_rules_evaluation_errors_total",
                 "Rule evaluations that failed.",
                 &["rule_id", "reason"],
-                limits::RULES_MAX,
             ),
             evaluation_duration: registry.histogram(
                 "keng_rules_evaluation_duration_seconds",
                 "Time to evaluate one batch against the rule set.",
                 DURATION_BUCKETS,
+            ),
+            cost: registry.gauge_family(
+                "keng_rules_cost_seconds",
+                "Average time that a rule takes of each event, where that is 100 ns or more.",
+                &["rule_id"],
+            ),
+            over_budget: registry.gauge_family(
+                "keng_rules_over_budget",
+                "1 while a rule takes more time than it should.",
+                &["rule_id"],
             ),
             state_entries: registry.gauge_family(
                 "keng_rules_state_entries",
@@ -75,24 +115,12 @@ impl Metrics {
                 "keng_rules_late_events_total",
                 "Events that matched a correlated rule later than the allowed lateness.",
             ),
-            suppressed: registry.wide_counter_family(
+            suppressed: wide(
                 "keng_rules_findings_suppressed_total",
                 "Findings held back by the rule's own suppression.",
                 &["rule_id"],
-                limits::RULES_MAX,
             ),
-            cold: registry.gauge(
-                "keng_rules_cold",
-                "Correlation rules in force that have yet to get their state from history.",
-            ),
-            warmed: registry.counter(
-                "keng_rules_warmed_total",
-                "Correlation rules that got their state from history.",
-            ),
-            warmed_history: registry.gauge(
-                "keng_rules_warmed_history_seconds",
-                "How far back the log was read when rules last got their state from it.",
-            ),
+            warming: Warming::new(registry),
         }
     }
 

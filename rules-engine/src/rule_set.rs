@@ -11,6 +11,7 @@ use crate::compile::correlations::CompiledCorrelation;
 use crate::compile::fields::{Bindings, Fields};
 use crate::compile::plan::Plan;
 use crate::compile::witness::Witness;
+use crate::cost::{Costs, RuleActivity};
 use crate::lists::Lists;
 use crate::route::Words;
 use crate::sigma::Expr;
@@ -36,6 +37,8 @@ pub struct RuleSet {
     pub(crate) lists: Arc<Lists>,
     /// What was decided over its rules.
     pub(crate) states: RuleStates,
+    /// What they cost and found.
+    pub(crate) costs: Costs,
 }
 
 /// What all rules share.
@@ -140,6 +143,12 @@ impl RuleSet {
     #[must_use]
     pub fn summaries(&self) -> &[RuleSummary] {
         &self.summaries
+    }
+
+    /// What the rule at this place cost and found since the set came into force.
+    #[must_use]
+    pub fn activity(&self, rule: usize) -> RuleActivity {
+        self.costs.activity(rule)
     }
 
     /// Every test that the rules carry.

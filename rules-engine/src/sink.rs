@@ -74,7 +74,7 @@ impl Sink {
         findings.begin_step();
         for (number, finding) in std::mem::take(&mut hit.rules) {
             let Some(rule) = rules.rule(number) else { continue };
-            self.matched(number, rule);
+            self.matched(rules, number, hit.last.received);
             if finding.is_some() {
                 findings.all.extend(finding);
             } else if rule.generates
@@ -110,7 +110,7 @@ impl Sink {
         let mut queue = VecDeque::from(fired);
         while let Some(fired) = queue.pop_front() {
             let Some(rule) = rules.rule(fired.rule) else { continue };
-            self.matched(fired.rule, rule);
+            self.matched(rules, fired.rule, fired.last.received);
             if !rule.feeds.is_empty() {
                 let counted = again(detector, event, |matched| {
                     let facts = FiredFacts { rules, fired: &fired, matched };
@@ -137,8 +137,10 @@ impl Sink {
         }
     }
 
-    fn matched(&mut self, number: u32, rule: &CompiledRule) {
-        if let Some(slot) = self.matches.get_mut(number as usize) {
+    fn matched(&mut self, rules: &RuleSet, number: u32, received: Timestamp) {
+        rules.costs.matched(number, received);
+        let rule = rules.rule(number);
+        if let (Some(rule), Some(slot)) = (rule, self.matches.get_mut(number as usize)) {
             let labels = || [rule.reference.id.as_str(), rule.reference.level.as_str()];
             slot.get_or_insert_with(|| self.metrics.matches.with(&labels())).inc();
         }

@@ -4,13 +4,15 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use keng_event::{Batch, EventRef};
+use keng_event::{Batch, Clock, EventRef};
 
 use crate::compile::atoms::{AtomId, CompiledAtom, Matcher};
 use crate::compile::fields::{FieldId, Origin, Resolved};
 use crate::compile::plan::Plan;
+use crate::cost::Meter;
 use crate::explain::Answer;
 use crate::finding::Groups;
+use crate::metrics::Metrics;
 use crate::route::{BatchRoutes, Plans};
 use crate::rule_set::{RuleSet, Tables};
 use crate::sigma::Expr;
@@ -35,6 +37,7 @@ pub(crate) struct Detector {
     hits: Vec<u32>,
     /// Conditions evaluated so far.
     pub(crate) evaluations: u64,
+    meter: Option<Meter>,
 }
 
 /// The names of one batch as each origin has them, resolved when first needed.
@@ -92,7 +95,21 @@ impl Detector {
             candidates: Vec::new(),
             hits: Vec::new(),
             evaluations: 0,
+            meter: None,
             rules,
+        }
+    }
+
+    /// Measures what rules cost, where there is a clock to do it by.
+    pub(crate) fn measured(self, clock: Option<Arc<dyn Clock>>) -> Self {
+        let rules = self.rules.len();
+        Self { meter: clock.map(|clock| Meter::new(clock, rules)), ..self }
+    }
+
+    /// Gives what was measured since the last time to all who ask for it.
+    pub(crate) fn gather(&mut self, metrics: &Metrics) {
+        if let Some(meter) = &mut self.meter {
+            meter.gather(&self.rules, metrics);
         }
     }
 
@@ -127,8 +144,9 @@ impl Detector {
         };
         self.view.begin(event, resolved);
         self.memo.begin();
-        let Self { view, memo, candidates, hits, .. } = self;
+        let Self { view, memo, candidates, hits, meter, .. } = self;
         collect(plan, event, view, resolved, candidates);
+        let mut meter = meter.as_mut().and_then(Meter::begin);
         let mut judge = Judge { tables, event, view, resolved, memo };
         for (word, bits) in candidates.iter().enumerate() {
             let mut bits = *bits;
@@ -140,6 +158,9 @@ impl Detector {
                 self.evaluations += 1;
                 if judge.holds(expr) && route.admits(rules, rule) {
                     hits.push(rule);
+                }
+                if let Some(meter) = &mut meter {
+                    meter.evaluated(rule);
                 }
             }
         }

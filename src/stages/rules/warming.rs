@@ -130,7 +130,7 @@ impl Warming {
 
     fn show(&self, engine: &Engine) {
         let cold = u32::try_from(self.marks.cold.len()).unwrap_or(u32::MAX);
-        engine.metrics().cold.set(cold.into());
+        engine.metrics().warming.cold.set(cold.into());
     }
 
     /// Where reading of a partition begins: what lies before is history.
@@ -222,8 +222,8 @@ impl Warming {
             self.marks.warm.insert(*rule);
         }
         let rules = warm.ids.len();
-        engine.metrics().warmed.inc_by(rules as u64);
-        engine.metrics().warmed_history.set(warm.reach.as_secs_f64());
+        engine.metrics().warming.warmed.inc_by(rules as u64);
+        engine.metrics().warming.history.set(warm.reach.as_secs_f64());
         self.show(engine);
         tracing::info!(
             rules,

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 thread_local! {
     static RULES: Arc<RuleSet> = {
         let shipped = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/rules"));
-        let rules = load(&[shipped], keng_ingest::dataset::all()).rules;
+        let rules = load(&[shipped], &[]).rules;
         assert!(rules.len() > 40, "the shipped rules load");
         Arc::new(rules)
     };

@@ -8,7 +8,7 @@ use keng_rules_engine::{Config, Engine, load_text};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|yaml: &str| {
-    let loaded = load_text("fuzz.yml", yaml, keng_ingest::dataset::all());
+    let loaded = load_text("fuzz.yml", yaml, &[]);
     for problem in &loaded.problems {
         assert!(!problem.message.is_empty() && problem.line > 0, "{problem:?}");
     }
