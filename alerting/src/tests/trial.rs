@@ -105,7 +105,8 @@ async fn lists_leave_tests_out_when_asked() {
         let page = fixture.desk.list(&Filter { test, ..Filter::default() }).await.unwrap();
         let mut found: Vec<String> = page.alerts.into_iter().map(|alert| alert.id).collect();
         let mut wanted: Vec<String> = ids.iter().map(|id| id.as_str().to_owned()).collect();
-        (found.sort(), wanted.sort());
+        found.sort();
+        wanted.sort();
         assert_eq!(found, wanted);
     }
 }
