@@ -270,8 +270,8 @@ impl Found {
     }
 }
 
-/// With two places, which is more than history tells about the future.
+/// With four places, which is more than history tells about the future.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn rate(matches: u64, days: f64) -> f64 {
-    (matches as f64 / days * 100.0).round() / 100.0
+    (matches as f64 / days * 10_000.0).round() / 10_000.0
 }

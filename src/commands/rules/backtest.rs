@@ -191,7 +191,7 @@ fn print(answer: &Value, people: bool) -> anyhow::Result<usize> {
         matched.sort_by_key(|rule| std::cmp::Reverse(count(rule)));
         if !matched.is_empty() {
             let rows: Vec<_> = matched.iter().map(|rule| row(rule)).collect();
-            output::table(&["RULE", "LEVEL", "MATCHES", "PER DAY", "FIRST", "LAST"], &rows)?;
+            output::table(&HEADINGS, &rows)?;
         }
     } else {
         rules.iter().try_for_each(output::json_line)?;
@@ -216,13 +216,23 @@ fn print(answer: &Value, people: bool) -> anyhow::Result<usize> {
     Ok(matched.len())
 }
 
+const HEADINGS: [&str; 7] = ["RULE", "LEVEL", "MATCHES", "PER DAY", "FINDINGS", "FIRST", "LAST"];
+
 fn row(rule: &Value) -> Vec<String> {
     let cell = |name: &str| match part(rule, name) {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    ["/title", "/level", "/matches", "/per_day", "/first", "/last"].map(cell).into()
+    let per_day = match part(rule, "/per_day").as_f64() {
+        None => "-".to_owned(),
+        Some(rate) if rate < 0.01 => "<0.01".to_owned(),
+        Some(rate) if rate < 10.0 => format!("{rate:.2}"),
+        Some(rate) => format!("{rate:.0}"),
+    };
+    let [title, level, matches, findings, first, last] =
+        ["/title", "/level", "/matches", "/findings_total", "/first", "/last"].map(cell);
+    vec![title, level, matches, per_day, findings, first, last]
 }
 
 #[cfg(test)]
@@ -231,9 +241,14 @@ mod tests {
 
     #[test]
     fn rows_are_for_people() {
-        let rule = json!({"title": "T", "level": "low", "matches": 3, "per_day": 1.5,
-            "first": "2026-11-22T10:00:00Z"});
-        let cells = row(&rule);
-        assert_eq!(cells, ["T", "low", "3", "1.5", "2026-11-22T10:00:00Z", "-"]);
+        let rule = |per_day| {
+            json!({"title": "T", "level": "low", "matches": 3, "per_day": per_day,
+                   "findings_total": 2, "first": "2026-11-22T10:00:00Z"})
+        };
+        let cells = row(&rule(json!(1.5)));
+        assert_eq!(cells, ["T", "low", "3", "1.50", "2", "2026-11-22T10:00:00Z", "-"]);
+        for (rate, shown) in [(json!(0.0004), "<0.01"), (json!(31.4), "31"), (Value::Null, "-")] {
+            assert_eq!(row(&rule(rate))[3], shown);
+        }
     }
 }

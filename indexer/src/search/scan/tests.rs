@@ -1,13 +1,14 @@
 //! Which events are handed over, in which order, and when a scan ends.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use keng_event::{EventRef, Value};
+use keng_event::{EventId, EventRef, Value, field};
 
 use super::*;
 use crate::index::Index;
-use crate::testing::{NOW, append, open, with_control};
+use crate::testing::{EPOCH, NOW, append, end, open, with_control};
 
 /// Condition 0: `host.name` begins with the letter `w`, in any case. Condition 1: there is a
 /// `message`. Condition 2: there is no `rule.name`.
@@ -101,4 +102,37 @@ fn a_scan_ends_when_its_time_is_up_or_its_asker_is_gone() {
         let gone = index.searcher().scan(&request, &mut Letters, control, &mut pages);
         assert!(matches!(gone, Err(Error::Cancelled)));
     });
+}
+
+#[test]
+fn a_value_that_is_not_in_the_dictionary_may_be_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open(dir.path());
+    let mut builder = BatchBuilder::new();
+    for name in ["x".repeat(2_000), "db1".to_owned()] {
+        let mut event = builder.event(NOW, NOW);
+        event.put(field::HOST_NAME, name.as_str());
+        event.finish();
+    }
+    let batch = builder.finish().with_origin(EventId { epoch: EPOCH, partition: 0, offset: 0 });
+    index.append(Arc::new(batch), end(2)).unwrap();
+    index.flush(NOW).unwrap();
+    assert_eq!(scan(&index, &[Wanted::Condition(0)], 100).1, [0]);
+}
+
+/// Receipt tells the order, not the time that the events give.
+#[test]
+fn late_events_come_when_they_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open(dir.path());
+    let mut builder = BatchBuilder::new();
+    for (received, time) in [(0, 9), (1, 2), (1, 1), (2, 7)] {
+        let at = |seconds| NOW.plus(Duration::from_secs(seconds));
+        builder.event(at(time), at(received)).finish();
+    }
+    let batch = builder.finish().with_origin(EventId { epoch: EPOCH, partition: 0, offset: 0 });
+    index.append(Arc::new(batch), end(4)).unwrap();
+    index.flush(NOW).unwrap();
+    assert_eq!(scan(&index, &[Wanted::Everything], 100).1, [0, 1, 2, 3]);
+    assert_eq!(scan(&index, &[Wanted::Everything], 2).1, [0, 1]);
 }
