@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::sigma::yaml::{self, Yaml};
 use crate::sigma::{Fault, pipeline, rule};
 use crate::test_case::RuleTest;
 use crate::text::FastMap;
-use crate::{Config, LogSourceFilter, Problem, RuleSet, RuleState, Warning, limits};
+use crate::{Config, LogSourceFilter, Problem, RuleSet, RuleState, Warning, limits, parallel};
 
 /// What came of loading: the rules that are sound, and what is wrong with the others.
 #[derive(Debug, Default)]
@@ -59,6 +60,7 @@ impl Config {
         for path in &self.paths {
             reader.path(path, 0);
         }
+        reader.read();
         reader.compile(Library::open(self.lists.as_deref()), datasets)
     }
 
@@ -90,16 +92,21 @@ pub fn load_text(name: &str, yaml: &str, datasets: &'static [Dataset]) -> Loaded
 
 #[derive(Debug, Default)]
 struct Reader {
+    /// Files yet to be read.
+    files: Vec<PathBuf>,
     assembly: Assembly,
     problems: Vec<Problem>,
 }
+
+/// Fewer files than this are not worth a thread of their own.
+const FILES_PER_THREAD_MIN: usize = 64;
 
 impl Reader {
     fn path(&mut self, path: &Path, depth: usize) {
         match fs::metadata(path) {
             Err(error) => self.unreadable(path, &error.to_string()),
             Ok(found) if found.is_dir() => self.folder(path, depth),
-            Ok(_) => self.file(path),
+            Ok(_) => self.files.push(path.to_owned()),
         }
     }
 
@@ -120,10 +127,28 @@ impl Reader {
                 _ if hidden => {}
                 Ok(kind) if kind.is_dir() => self.folder(&path, depth + 1),
                 // A link to a folder may lead back to where we are.
-                Ok(kind) if yaml && (kind.is_file() || path.is_file()) => self.file(&path),
+                Ok(kind) if yaml && (kind.is_file() || path.is_file()) => self.files.push(path),
                 Ok(_) => {}
                 Err(error) => self.unreadable(&path, &error.to_string()),
             }
+        }
+    }
+
+    /// Reads the files, with all processors: a large set is mostly YAML to be read.
+    fn read(&mut self) {
+        let files = std::mem::take(&mut self.files);
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = files.len().div_ceil(threads).max(FILES_PER_THREAD_MIN);
+        let parts = parallel::each(files.chunks(share).collect(), |files| {
+            let mut part = Self::default();
+            files.iter().for_each(|file| part.file(file));
+            part
+        });
+        for Self { mut assembly, problems, .. } in parts {
+            self.assembly.drafts.append(&mut assembly.drafts);
+            self.assembly.filters.append(&mut assembly.filters);
+            self.assembly.warnings.append(&mut assembly.warnings);
+            self.problems.extend(problems);
         }
     }
 
@@ -210,7 +235,7 @@ impl Reader {
 
     fn remove_repeated_ids(&mut self) {
         let mut seen: FastMap<String, String> = FastMap::default();
-        let Self { assembly, problems } = self;
+        let Self { assembly, problems, .. } = self;
         assembly.drafts.retain(|Drafted { file, rule, .. }| {
             let place = format!("{file}:{}", rule.line);
             let fault = match seen.get(&rule.id) {
