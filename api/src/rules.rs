@@ -71,7 +71,8 @@ pub(crate) async fn check(
     }
     let body = bytes(request, &(), BODY_BYTES_MAX).await?;
     let (loaded, _) = app.compile(String::from_utf8_lossy(&body).into_owned()).await?;
-    let Loaded { rules, problems: errors, warnings } = loaded;
+    let loaded = loaded.at(app.state.clock.now());
+    let Loaded { rules, problems: errors, warnings, .. } = loaded;
     Ok(Json(CheckAnswer { loaded: rules.len(), failed: errors.len(), errors, warnings }))
 }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use keng_event::Dataset;
 use keng_event::hash::fnv64;
+use keng_event::{Dataset, Timestamp};
 
 use crate::lists::{Library, Lists};
 use crate::load::{Source, problem};
@@ -37,11 +37,13 @@ pub(crate) struct Assembly {
     pub(crate) filters: Vec<(Arc<str>, Filter)>,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) warnings: Vec<Warning>,
+    /// Those that are true from a time on.
+    pub(crate) due: Vec<(Timestamp, Warning)>,
 }
 
 /// A warning about one place.
 pub(crate) fn warning(file: &str, rule: &str, remark: Remark) -> Warning {
-    let Remark { code, line, message, hint } = remark;
+    let Remark { code, line, message, hint, since: _ } = remark;
     Warning { file: file.to_owned(), line, rule: rule.to_owned(), code, message, hint }
 }
 
@@ -54,9 +56,22 @@ pub(crate) struct Assembled {
     pub(crate) lists: Lists,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Warning>,
+    pub(crate) due: Vec<(Timestamp, Warning)>,
 }
 
 impl Assembly {
+    /// Notes what is odd about a document.
+    pub(crate) fn remark(&mut self, file: &str, label: &str, remarks: Vec<Remark>) {
+        for remark in remarks {
+            let since = remark.since;
+            let warning = warning(file, label, remark);
+            match since {
+                None => self.warnings.push(warning),
+                Some(since) => self.due.push((since, warning)),
+            }
+        }
+    }
+
     /// Makes rules of the documents.
     pub(crate) fn finish(mut self, mut library: Library, datasets: &[Dataset]) -> Assembled {
         self.lint_titles();
@@ -80,7 +95,8 @@ impl Assembly {
                 Err(fault) => problems.push(problem(&file, id, fault)),
             }
         }
-        Assembled { sources, lists: library.finish(), problems, warnings: self.warnings }
+        let Self { warnings, due, .. } = self;
+        Assembled { sources, lists: library.finish(), problems, warnings, due }
     }
 
     /// Puts every rule through the pipelines; gives those that a pipeline refuses.
@@ -207,7 +223,10 @@ fn referred(drafts: &[Drafted], number: usize) -> Vec<LogSourceFilter> {
 /// The fingerprint of a rule that pipelines may have changed: that of what came out.
 fn changed(fingerprint: u64, body: &Body) -> u64 {
     let meaning = match body {
-        Body::Detection { logsource, expr } => format!("{logsource:?}{expr:?}"),
+        Body::Detection { logsource, expr, exceptions } => {
+            let excepted = exceptions.iter().map(|one| (one.exception.expires, &one.expr));
+            format!("{logsource:?}{expr:?}{:?}", excepted.collect::<Vec<_>>())
+        }
         Body::Correlation(Correlation { kind, group_by, aliases, .. }) => {
             format!("{kind:?}{group_by:?}{aliases:?}")
         }
@@ -220,15 +239,15 @@ fn body(draft: Draft, library: &mut Library) -> Result<Body, Fault> {
     match draft {
         Draft::Correlation(correlation) => Ok(Body::Correlation(correlation)),
         Draft::Detection(mut detection) => {
-            let used = detection.condition.leaves();
+            let used = detection.used();
             for (number, selection) in detection.selections.iter_mut().enumerate() {
                 // What no condition reaches need not have values.
                 if used.contains(&number) {
                     selection.tree.try_items_mut(&mut |item| look_up(item, library))?;
                 }
             }
-            let expr = detection.lower()?;
-            Ok(Body::Detection { logsource: detection.logsource, expr })
+            let (expr, exceptions) = detection.lower()?;
+            Ok(Body::Detection { logsource: detection.logsource, expr, exceptions })
         }
     }
 }

@@ -198,6 +198,7 @@ impl Engine {
         metrics.matches.retain(known);
         metrics.evaluation_errors.retain(known);
         metrics.suppressed.retain(known);
+        metrics.excepted.retain(known);
         metrics.cost.retain(known);
         metrics.over_budget.retain(known);
         self.show_state();

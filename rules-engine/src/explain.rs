@@ -8,7 +8,7 @@ use crate::compile::atoms::AtomId;
 use crate::compile::order;
 use crate::sigma::Expr;
 use crate::sigma::test::{Atom, Comparison, Number, Place, Subject, Test, TimePart};
-use crate::{Evaluator, LogSourceFilter, RuleSummary};
+use crate::{Evaluator, Exception, LogSourceFilter, RuleSummary};
 
 /// Patterns or networks of one test that are shown; some rules list hundreds.
 const SHOWN_MAX: usize = 5;
@@ -23,9 +23,27 @@ pub struct Explanation<'r> {
     pub title: &'r str,
     /// Whether the event comes from the rule's log source.
     pub log_source: bool,
-    /// Whether the rule matches: the log source is right, and the condition holds.
+    /// Whether the rule matches: the log source is right, the condition holds, and no exception
+    /// holds it back.
     pub matched: bool,
     /// The condition as it was evaluated, without short cuts.
+    pub condition: Verdict,
+    /// The rule's exceptions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Excepted>,
+}
+
+/// What an exception makes of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excepted {
+    /// The exception.
+    #[serde(flatten)]
+    pub exception: Exception,
+    /// Whether it had expired when the event was received.
+    pub expired: bool,
+    /// Whether it is for the event: it selects it, and had not expired.
+    pub holds_back: bool,
+    /// What it selects.
     pub condition: Verdict,
 }
 
@@ -98,15 +116,25 @@ impl Evaluator {
                 continue;
             };
             let mut log_source = false;
-            let mut verdict = None;
+            let (mut verdict, mut exceptions) = (None, Vec::new());
+            let (excepting, excepted) = self.rules.exceptions(number);
             self.detector.ask(event, &mut names, source, number, &mut |applies, answer| {
                 log_source = applies;
                 verdict = Some(judge(compiled, written, answer));
+                for (compiled, written) in excepting.iter().zip(excepted) {
+                    let exception = written.exception.clone();
+                    let condition = judge(&compiled.expr, &written.expr, answer);
+                    let expired = !exception.holds_at(event.ingested());
+                    let holds_back = condition.holds && !expired;
+                    exceptions.push(Excepted { exception, expired, holds_back, condition });
+                }
             });
             let Some(condition) = verdict else { continue };
             let matched = hits.contains(&number);
             let title = rule.title.as_str();
-            explained.push(Explanation { rule, title, log_source, matched, condition });
+            let explanation =
+                Explanation { rule, title, log_source, matched, condition, exceptions };
+            explained.push(explanation);
         }
         explained
     }

@@ -41,7 +41,13 @@ impl<'b> Hit<'b> {
         metrics: &Metrics,
     ) -> Option<Self> {
         let (found, matched) = detector.evaluate(event, names, None);
-        let matched = matched.filter(|_| !found.is_empty())?;
+        let matched = matched?;
+        for rule in matched.excepted {
+            metrics.excepted(matched.rules, *rule);
+        }
+        if found.is_empty() {
+            return None;
+        }
         let id = event.id().unwrap_or(NO_EVENT);
         let last = Last { at: event.time(), received: event.ingested(), id };
         let mut sample = OnceLock::new();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keng_event::hash::fnv64;
-use keng_event::{Dataset, FindingIds, FindingKind, RuleRef};
+use keng_event::{Dataset, FindingIds, FindingKind, RuleRef, Timestamp};
 
 use crate::assemble::{Assembly, Drafted, warning};
 use crate::compile::atoms::AtomsBuilder;
@@ -21,8 +21,9 @@ use crate::route::Words;
 use crate::rule_set::{CompiledBody, CompiledRule, Prints, RuleSummary, Tables};
 use crate::sigma::keng::Keng;
 use crate::sigma::rule::{Body, Document, Draft, Rule};
+use crate::sigma::test::Atom;
 use crate::sigma::yaml::{self, Yaml};
-use crate::sigma::{Fault, pipeline, rule};
+use crate::sigma::{Expr, Fault, pipeline, rule};
 use crate::test_case::RuleTest;
 use crate::text::FastMap;
 use crate::{Config, LogSourceFilter, Problem, RuleSet, RuleState, Warning, limits, parallel};
@@ -36,6 +37,21 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// What is odd about the sound ones, sorted by file and line.
     pub warnings: Vec<Warning>,
+    /// Warnings that are true from a time on: of exceptions that expire then.
+    pub due: Vec<(Timestamp, Warning)>,
+}
+
+impl Loaded {
+    /// Adds the warnings that are true at this time, which only the caller knows.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        let (due, later) = self.due.into_iter().partition(|(since, _)| *since <= now);
+        let due: Vec<(Timestamp, Warning)> = due;
+        self.warnings.extend(due.into_iter().map(|(_, warning)| warning));
+        self.warnings.sort();
+        self.due = later;
+        self
+    }
 }
 
 /// A rule as written, and where.
@@ -201,9 +217,7 @@ impl Reader {
         for document in documents.into_iter().filter(|document| document.value != Yaml::Null) {
             match rule::parse(&document) {
                 Ok((parsed, remarks)) => {
-                    let label = rule::label(&document);
-                    let told = remarks.into_iter().map(|remark| warning(&file, &label, remark));
-                    self.assembly.warnings.extend(told);
+                    self.assembly.remark(&file, &rule::label(&document), remarks);
                     self.document(&file, parsed);
                 }
                 Err(fault) => self.problems.push(problem(&file, rule::label(&document), fault)),
@@ -218,7 +232,7 @@ impl Reader {
         match document {
             Document::Rule(rule) => draft(*rule),
             Document::Counted(rules) => rules.into_iter().for_each(|rule| draft(*rule)),
-            Document::Filter(filter) => self.assembly.filters.push((Arc::clone(file), filter)),
+            Document::Filter(filter) => self.assembly.filters.push((Arc::clone(file), *filter)),
         }
     }
 
@@ -230,7 +244,7 @@ impl Reader {
         loaded.problems.append(&mut assembled.problems);
         loaded.problems.sort();
         assembled.warnings.sort();
-        Loaded { warnings: assembled.warnings, ..loaded }
+        Loaded { warnings: assembled.warnings, due: assembled.due, ..loaded }
     }
 
     fn remove_repeated_ids(&mut self) {
@@ -302,13 +316,16 @@ pub(crate) fn compile(
     for (number, (source, links)) in sources.iter().zip(resolved.links).enumerate() {
         let rule = &*source.rule;
         let body = match &rule.body {
-            Body::Detection { logsource, expr } => {
+            Body::Detection { logsource, expr, exceptions } => {
                 words.add(logsource);
-                CompiledBody::Detection {
-                    logsource: logsource.clone(),
-                    witness: witness::choose(expr, &mut fields, &popularity),
-                    expr: order::map(expr, &mut |atom| atoms.intern(atom, &mut fields, &lists)),
-                }
+                let witness = witness::choose(expr, &mut fields, &popularity);
+                let mut compiled = |expr: &Expr<Atom>| {
+                    order::map(expr, &mut |atom| atoms.intern(atom, &mut fields, &lists))
+                };
+                let (logsource, expr) = (logsource.clone(), compiled(expr));
+                let exceptions =
+                    exceptions.iter().map(|one| one.with(compiled(&one.expr))).collect();
+                CompiledBody::Detection { logsource, expr, witness, exceptions }
             }
             Body::Correlation(correlation) => {
                 let rules = links.references.clone();
@@ -334,7 +351,7 @@ pub(crate) fn compile(
     set.tables = Tables { fields, atoms: atoms.finish(), bindings };
     (set.words, set.sources, set.lists) = (words, sources, lists);
     set.costs = Costs::of(set.rules.len());
-    Loaded { rules: set, problems, warnings: Vec::new() }
+    Loaded { rules: set, problems, ..Loaded::default() }
 }
 
 fn reference(rule: &Rule) -> RuleRef {
@@ -351,9 +368,11 @@ fn reference(rule: &Rule) -> RuleRef {
 
 fn summary(source: &Source, generates: bool) -> RuleSummary {
     let rule = &*source.rule;
-    let (kind, logsource) = match &rule.body {
-        Body::Detection { logsource, .. } => (FindingKind::Detection, logsource.clone()),
-        Body::Correlation(_) => (FindingKind::Correlation, LogSourceFilter::default()),
+    let (kind, logsource, exceptions) = match &rule.body {
+        Body::Detection { logsource, exceptions, .. } => {
+            (FindingKind::Detection, logsource.clone(), exceptions.as_slice())
+        }
+        Body::Correlation(_) => (FindingKind::Correlation, LogSourceFilter::default(), &[][..]),
     };
     RuleSummary {
         id: rule.id.clone(),
@@ -369,6 +388,7 @@ fn summary(source: &Source, generates: bool) -> RuleSummary {
         logsource,
         generates,
         tests: rule.keng.tests.len(),
+        exceptions: exceptions.iter().map(|one| one.exception.clone()).collect(),
         state: RuleState::On,
         state_from: None,
         prints: prints(rule),

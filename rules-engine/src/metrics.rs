@@ -25,6 +25,7 @@ pub struct Metrics {
     pub(crate) state_evictions: CounterFamily,
     pub(crate) late: Counter,
     pub(crate) suppressed: CounterFamily,
+    pub(crate) excepted: CounterFamily,
     /// Rules that get their state from history.
     pub warming: Warming,
 }
@@ -120,6 +121,11 @@ impl Metrics {
                 "Findings held back by the rule's own suppression.",
                 &["rule_id"],
             ),
+            excepted: wide(
+                "keng_rules_excepted_total",
+                "Matches of detection rules held back by an exception.",
+                &["rule_id"],
+            ),
             warming: Warming::new(registry),
         }
     }
@@ -127,6 +133,13 @@ impl Metrics {
     /// Notes a successful reload; the caller knows the time.
     pub fn reloaded(&self, at: Timestamp) {
         self.last_reload.set(at.as_seconds_f64());
+    }
+
+    /// Notes that an exception held a rule back.
+    pub(crate) fn excepted(&self, rules: &RuleSet, rule: u32) {
+        if let Some(rule) = rules.rule(rule) {
+            self.excepted.with(&[&rule.reference.id]).inc();
+        }
     }
 
     pub(crate) fn show_loaded(&self, rules: &RuleSet) {

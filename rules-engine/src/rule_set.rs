@@ -15,6 +15,7 @@ use crate::cost::{Costs, RuleActivity};
 use crate::lists::Lists;
 use crate::route::Words;
 use crate::sigma::Expr;
+use crate::sigma::exception::{Excepting, Exception};
 use crate::sigma::keng::Suppress;
 use crate::sigma::rule::Body;
 use crate::sigma::test::Atom;
@@ -71,7 +72,12 @@ pub(crate) struct CompiledRule {
 
 #[derive(Debug)]
 pub(crate) enum CompiledBody {
-    Detection { logsource: LogSourceFilter, expr: Expr<AtomId>, witness: Witness },
+    Detection {
+        logsource: LogSourceFilter,
+        expr: Expr<AtomId>,
+        witness: Witness,
+        exceptions: Vec<Excepting<AtomId>>,
+    },
     Correlation(CompiledCorrelation),
 }
 
@@ -116,6 +122,9 @@ pub struct RuleSummary {
     pub generates: bool,
     /// How many tests the rule carries.
     pub tests: usize,
+    /// What it finds nothing in, its own and those of filters, expired ones too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
     /// Whether it speaks.
     pub state: RuleState,
     /// Who decided that; absent where nobody did.
@@ -211,6 +220,19 @@ impl RuleSet {
             Body::Detection { expr, .. } => Some(expr),
             Body::Correlation(_) => None,
         }
+    }
+
+    /// What a detection rule finds nothing in, as compiled and as written, in the same order.
+    pub(crate) fn exceptions(&self, rule: u32) -> (&[Excepting<AtomId>], &[Excepting<Atom>]) {
+        let compiled = match self.rule(rule).map(|rule| &rule.body) {
+            Some(CompiledBody::Detection { exceptions, .. }) => exceptions.as_slice(),
+            _ => &[],
+        };
+        let written = match self.sources.get(rule as usize).map(|source| &source.rule.body) {
+            Some(Body::Detection { exceptions, .. }) => exceptions.as_slice(),
+            _ => &[],
+        };
+        (compiled, written)
     }
 
     /// A plan over the detection rules whose log source is `wanted`.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use keng_api::{CurrentRules, Reload, RuleStateChange, SetRuleState};
-use keng_event::Clock;
+use keng_event::{Clock, Timestamp};
 use keng_metrics::Gauge;
-use keng_rules_engine::{Decided, Decision, Loaded, RuleState, RuleStates};
+use keng_rules_engine::{Decided, Decision, Loaded, RuleState, RuleStates, Warning};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
@@ -19,15 +19,14 @@ use crate::rulebook::{sets, states};
 /// The rules that the settings name, in the states that were decided. Problems are told, and
 /// sound rules run: at the start half a watch is better than none.
 pub(super) fn load(ground: &Ground) -> CurrentRules {
-    let Ground { settings, place, .. } = ground;
+    let Ground { settings, place, clock, .. } = ground;
     let config = sets::with_sets(&settings.rules, &place.data);
-    let Loaded { mut rules, problems, warnings } = config.load(keng_ingest::dataset::all());
+    let loaded = config.load(keng_ingest::dataset::all()).at(clock.now());
+    let Loaded { mut rules, problems, warnings, .. } = loaded;
     for problem in &problems {
         tracing::error!(%problem, "rule not loaded");
     }
-    for warning in &warnings {
-        tracing::debug!(%warning, "odd rule");
-    }
+    tell(&warnings);
     let states = states(&place.data, &RuleStates::default());
     rules.take_states(&states);
     let off = rules.count_in(RuleState::Off);
@@ -39,6 +38,16 @@ pub(super) fn load(ground: &Ground) -> CurrentRules {
         states: Arc::new(states),
         settings: Arc::new(settings.rules.clone()),
         generation: 0,
+    }
+}
+
+/// Expired exceptions are told louder than the rest: what they held back calls people again.
+fn tell(warnings: &[Warning]) {
+    for warning in warnings {
+        match warning.code {
+            "exception-expired" => tracing::warn!(%warning, "an exception has expired"),
+            _ => tracing::debug!(%warning, "odd rule"),
+        }
     }
 }
 
@@ -108,8 +117,8 @@ impl Changes {
     async fn read_anew(&self) -> Result<String, String> {
         let _mine = self.turn.lock().await;
         let known = self.rules.borrow().clone();
-        let place = self.place.clone();
-        let read = tokio::task::spawn_blocking(move || read(&place, &known));
+        let (place, now) = (self.place.clone(), self.clock.now());
+        let read = tokio::task::spawn_blocking(move || read(&place, &known, now));
         match read.await.unwrap_or_else(|panic| Err(panic.to_string())) {
             Ok(current) => {
                 let count = current.rules.len();
@@ -224,11 +233,12 @@ fn stamps(folder: &Path) -> BTreeMap<OsString, (Option<SystemTime>, u64)> {
     entries.filter_map(stamp).collect()
 }
 
-fn read(place: &Place, current: &CurrentRules) -> Result<CurrentRules, String> {
+fn read(place: &Place, current: &CurrentRules, now: Timestamp) -> Result<CurrentRules, String> {
     let settings =
         keng_config::load(place.config.as_deref()).map_err(|problems| problems.to_string())?;
     let config = sets::with_sets(&settings.rules, &place.data);
-    let Loaded { mut rules, problems, .. } = config.load(keng_ingest::dataset::all());
+    let loaded = config.load(keng_ingest::dataset::all()).at(now);
+    let Loaded { mut rules, problems, warnings, .. } = loaded;
     let is_known = |problem: &keng_rules_engine::Problem| {
         // What is refused of an imported set was said when it was imported.
         sets::holds(&place.data, &problem.file)
@@ -242,6 +252,7 @@ fn read(place: &Place, current: &CurrentRules) -> Result<CurrentRules, String> {
     if !new.is_empty() {
         return Err(new.join("\n"));
     }
+    tell(&warnings);
     let states = states(&place.data, &current.states);
     rules.take_states(&states);
     Ok(CurrentRules {

@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::route::{BatchRoutes, Plans};
 use crate::rule_set::{RuleSet, Tables};
 use crate::sigma::Expr;
+use crate::sigma::exception::Excepting;
 use crate::sigma::test::Place;
 use crate::state::Sample;
 use crate::{LogSourceFilter, finding};
@@ -35,6 +36,7 @@ pub(crate) struct Detector {
     memo: Memo,
     candidates: Vec<u64>,
     hits: Vec<u32>,
+    excepted: Vec<u32>,
     /// Conditions evaluated so far.
     pub(crate) evaluations: u64,
     meter: Option<Meter>,
@@ -67,6 +69,8 @@ pub(crate) struct Matched<'a> {
     pub(crate) rules: &'a RuleSet,
     pub(crate) event: EventRef<'a>,
     pub(crate) groups: Groups,
+    /// Rules that match and that an exception holds back.
+    pub(crate) excepted: &'a [u32],
     view: &'a View,
     /// Rendered when first asked for, and then shared by all that the event is part of.
     sample: OnceCell<Sample>,
@@ -94,6 +98,7 @@ impl Detector {
             memo: Memo::new(tables.atoms.len()),
             candidates: Vec::new(),
             hits: Vec::new(),
+            excepted: Vec::new(),
             evaluations: 0,
             meter: None,
             rules,
@@ -134,6 +139,7 @@ impl Detector {
         source: Option<&LogSourceFilter>,
     ) -> (&'s [u32], Option<Matched<'s>>) {
         self.hits.clear();
+        self.excepted.clear();
         let rules = &*self.rules;
         let tables = rules.tables();
         let route = self.plans.route(event, &names.routes, source, rules);
@@ -144,7 +150,7 @@ impl Detector {
         };
         self.view.begin(event, resolved);
         self.memo.begin();
-        let Self { view, memo, candidates, hits, meter, .. } = self;
+        let Self { view, memo, candidates, hits, excepted, meter, .. } = self;
         collect(plan, event, view, resolved, candidates);
         let mut meter = meter.as_mut().and_then(Meter::begin);
         let mut judge = Judge { tables, event, view, resolved, memo };
@@ -157,14 +163,15 @@ impl Detector {
                 let Some(expr) = rules.expr(rule) else { continue };
                 self.evaluations += 1;
                 if judge.holds(expr) && route.admits(rules, rule) {
-                    hits.push(rule);
+                    let held_back = judge.is_excepted(rules.exceptions(rule).0);
+                    if held_back { &mut *excepted } else { &mut *hits }.push(rule);
                 }
                 if let Some(meter) = &mut meter {
                     meter.evaluated(rule);
                 }
             }
         }
-        (hits, Some(Matched { rules, event, groups, view, sample: OnceCell::new() }))
+        (hits, Some(Matched { rules, event, groups, excepted, view, sample: OnceCell::new() }))
     }
 
     /// The tests that make the rule match the event evaluated last.
@@ -309,6 +316,13 @@ impl Judge<'_> {
                 counted.is_break()
             }
         }
+    }
+
+    /// Whether an exception that has not expired is for the event.
+    fn is_excepted(&mut self, exceptions: &[Excepting<AtomId>]) -> bool {
+        let received = self.event.ingested();
+        let mut all = exceptions.iter();
+        all.any(|one| one.exception.holds_at(received) && self.holds(&one.expr))
     }
 
     fn atom(&mut self, id: AtomId) -> bool {

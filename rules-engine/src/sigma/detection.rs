@@ -41,7 +41,10 @@ pub(crate) fn parse(
             .hint("take it out, or write a correlation rule with `timespan`"));
     }
     let condition = Expr::any(any);
-    Ok((Detection { logsource, selections, condition, line: node.line }, counted))
+    Ok((
+        Detection { logsource, selections, condition, exceptions: Vec::new(), line: node.line },
+        counted,
+    ))
 }
 
 /// All entries of a section but the `reserved` ones.

@@ -6,10 +6,11 @@
 
 use keng_event::hash::fnv64;
 
+use super::exception::{self, Exception};
 use super::item::Detection;
 use super::lint::Remark;
 use super::yaml::{Node, Yaml};
-use super::{Fault, condition, detection, rule};
+use super::{Expr, Fault, condition, detection, rule};
 
 /// A filter document.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub(crate) struct Filter {
     pub(crate) rules: Option<Vec<(u64, String)>>,
     /// What it demands; the log source says of which rules.
     detection: Detection,
+    /// Whose exception it is, where it says so.
+    exception: Option<Exception>,
     fingerprint: u64,
 }
 
@@ -42,6 +45,11 @@ pub(crate) fn parse(document: &Node, section: &Node) -> Result<Filter, Fault> {
     };
     let mut meaning = String::new();
     [node, section].into_iter().for_each(|part| part.canonical(&mut meaning));
+    let exception = document.get("keng").map(|keng| exception::of_filter(title(document), keng));
+    let exception = exception.transpose()?;
+    if let Some(end) = exception.as_ref().and_then(|exception| exception.expires) {
+        meaning.push_str(&end.to_string());
+    }
     Ok(Filter {
         line: document.line,
         label: rule::label(document),
@@ -50,10 +58,18 @@ pub(crate) fn parse(document: &Node, section: &Node) -> Result<Filter, Fault> {
             logsource: rule::logsource(node)?,
             selections,
             condition,
+            exceptions: Vec::new(),
             line: text.line,
         },
+        exception,
         fingerprint: fnv64(meaning.as_bytes()),
     })
+}
+
+/// What people call it.
+fn title(document: &Node) -> String {
+    let title = document.get("title").and_then(|title| title.text("`title`").ok());
+    title.unwrap_or_else(|| rule::label(document))
 }
 
 fn rules(section: &Node) -> Result<Option<Vec<(u64, String)>>, Fault> {
@@ -78,9 +94,20 @@ impl Filter {
         stated.into_iter().all(|(filter, rule)| filter.is_none() || filter == rule)
     }
 
-    /// Adds its condition to the rule's and gives the new fingerprint.
+    /// Demands its condition of the rule, or excepts what does not fulfil it; gives the new
+    /// fingerprint.
     pub(crate) fn apply(&self, detection: &mut Detection, fingerprint: u64) -> u64 {
-        detection.require(&self.detection.selections, &self.detection.condition);
+        let Self { detection: Detection { selections, condition, .. }, exception, .. } = self;
+        match (exception, condition) {
+            (None, _) => detection.require(selections, condition),
+            (Some(exception), Expr::Not(part)) => {
+                detection.except(exception.clone(), selections, part);
+            }
+            (Some(exception), _) => {
+                let outside = Expr::Not(Box::new(condition.clone()));
+                detection.except(exception.clone(), selections, &outside);
+            }
+        }
         let prints = [fingerprint, self.fingerprint].map(u64::to_le_bytes);
         fnv64(prints.as_flattened())
     }
@@ -97,6 +124,7 @@ impl Filter {
             );
             remarks.push(remark.hint("write `condition: not …` to suppress what it selects"));
         }
+        remarks.extend(self.exception.iter().flat_map(|exception| exception.lint(self.line)));
         remarks.extend(super::lint::unreachable(detection));
         remarks
     }

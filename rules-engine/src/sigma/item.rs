@@ -3,10 +3,12 @@
 //! Filters add selections here and processing pipelines change them; what is left becomes tests
 //! ([`Detection::lower`]), which know nothing of how they were written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::exception::Excepting;
 use super::modifier::Modifiers;
 use super::placeholder::Template;
 use super::test::{Atom, Comparison, Number, Pattern, Place, RegexFlags, Subject, Test, TimePart};
@@ -20,6 +22,8 @@ pub(crate) struct Detection {
     pub(crate) selections: Vec<Selection>,
     /// Over selections by number.
     pub(crate) condition: Expr<usize>,
+    /// What it finds nothing in, over the same selections.
+    pub(crate) exceptions: Vec<Excepting<usize>>,
     /// Line of the condition.
     pub(crate) line: u64,
 }
@@ -97,7 +101,7 @@ impl Tree {
     }
 
     /// As tests; `None` where a pipeline left nothing.
-    fn lower(&self) -> Result<Option<Expr<Atom>>, Fault> {
+    pub(super) fn lower(&self) -> Result<Option<Expr<Atom>>, Fault> {
         let list = |parts: &[Self]| {
             let parts: Result<Vec<_>, _> =
                 parts.iter().filter_map(|part| part.lower().transpose()).collect();
@@ -239,13 +243,19 @@ impl Detection {
         };
     }
 
-    /// The whole section as one condition over tests.
+    /// The selections that anything asks for.
+    pub(crate) fn used(&self) -> BTreeSet<usize> {
+        let excepted = self.exceptions.iter().flat_map(|exception| exception.expr.leaves());
+        self.condition.leaves().into_iter().chain(excepted).collect()
+    }
+
+    /// The whole section as one condition over tests, and exceptions from it.
     ///
     /// # Errors
     /// When a placeholder has no values, when there are too many tests, or when a pipeline left
     /// none.
-    pub(crate) fn lower(&self) -> Result<Expr<Atom>, Fault> {
-        let used = self.condition.leaves();
+    pub(crate) fn lower(&self) -> Result<(Expr<Atom>, Vec<Excepting<Atom>>), Fault> {
+        let used = self.used();
         let mut lowered = Vec::with_capacity(self.selections.len());
         for (number, selection) in self.selections.iter().enumerate() {
             // What no condition reaches need not have values.
@@ -253,16 +263,23 @@ impl Detection {
             lowered.push(if used.contains(&number) { tree.lower()? } else { None });
         }
         let mut atoms = 0_usize;
-        self.condition.each(&mut |number| {
-            atoms += lowered.get(*number).and_then(Option::as_ref).map_or(0, Expr::atoms);
-        });
+        let exprs = self.exceptions.iter().map(|excepting| &excepting.expr);
+        for expr in exprs.chain([&self.condition]) {
+            expr.each(&mut |number| {
+                atoms += lowered.get(*number).and_then(Option::as_ref).map_or(0, Expr::atoms);
+            });
+        }
         if atoms > limits::ATOMS_PER_RULE_MAX {
             return Err(Fault::new(self.line, format!("the rule has {atoms} tests, too many"))
                 .hint(format!("at most {} are allowed", limits::ATOMS_PER_RULE_MAX)));
         }
-        resolve(&self.condition, &lowered).ok_or_else(|| {
+        let condition = resolve(&self.condition, &lowered).ok_or_else(|| {
             Fault::new(self.line, "the processing pipelines left nothing of the rule to test")
-        })
+        })?;
+        let exceptions = self.exceptions.iter().filter_map(|excepting| {
+            resolve(&excepting.expr, &lowered).map(|expr| excepting.with(expr))
+        });
+        Ok((condition, exceptions.collect()))
     }
 }
 

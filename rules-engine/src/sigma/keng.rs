@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Fault;
 use super::yaml::{Node, Yaml};
+use super::{Fault, exception};
 use crate::limits;
 use crate::test_case::{Expectation, TestEvent};
 
@@ -14,6 +14,8 @@ pub(crate) struct Keng {
     pub(crate) suppress: Option<Suppress>,
     pub(crate) group_by: Vec<String>,
     pub(crate) runbook: Option<String>,
+    /// Until the rule takes them.
+    pub(crate) exceptions: Vec<exception::Written>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -41,10 +43,14 @@ pub(crate) fn parse(node: &Node) -> Result<Keng, Fault> {
             }
             "suppress" => keng.suppress = Some(suppress(value)?),
             "group_by" => keng.group_by = value.texts("`group_by`")?,
+            "exceptions" => {
+                let all = list(value, "`exceptions`")?.iter().map(exception::parse);
+                keng.exceptions = all.collect::<Result<_, _>>()?;
+            }
             "runbook" => keng.runbook = Some(value.text("`runbook`")?.trim().to_owned()),
             other => {
                 return Err(Fault::new(key.line, format!("`keng` has no `{other}`"))
-                    .hint("it has tests, suppress, group_by and runbook"));
+                    .hint("it has tests, exceptions, suppress, group_by and runbook"));
             }
         }
     }

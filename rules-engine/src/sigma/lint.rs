@@ -3,7 +3,7 @@
 //! Lints look at one document. What needs the whole set (titles used twice, filters that apply
 //! to nothing) is found by the loader.
 
-use keng_event::{Dataset, Field, LogSource};
+use keng_event::{Dataset, Field, LogSource, Timestamp};
 
 use super::item::{Detection, Tree};
 use super::test::{Part, Pattern};
@@ -17,15 +17,22 @@ pub(crate) struct Remark {
     pub(crate) line: u64,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// From when on it is true; absent where it always is.
+    pub(crate) since: Option<Timestamp>,
 }
 
 impl Remark {
     pub(crate) fn new(code: &'static str, line: u64, message: impl Into<String>) -> Self {
-        Self { code, line, message: message.into(), hint: None }
+        Self { code, line, message: message.into(), hint: None, since: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn since(mut self, at: Timestamp) -> Self {
+        self.since = Some(at);
         self
     }
 }
@@ -69,6 +76,17 @@ pub(crate) fn values(section: &Node) -> Vec<Remark> {
         if !["condition", "timeframe", "rules"].contains(&key.name.as_str()) {
             selection(node, &mut remarks);
         }
+    }
+    remarks
+}
+
+/// How the values of a rule's exceptions are written.
+pub(crate) fn excepted(document: &Node) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let written = document.get("keng").and_then(|keng| keng.get("exceptions"));
+    if let Some(Yaml::List(exceptions)) = written.map(|node| &node.value) {
+        let selections = exceptions.iter().filter_map(|exception| exception.get("selection"));
+        selections.for_each(|node| selection(node, &mut remarks));
     }
     remarks
 }

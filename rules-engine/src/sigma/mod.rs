@@ -8,6 +8,7 @@ pub(crate) mod condition;
 pub(crate) mod correlation;
 pub(crate) mod detection;
 mod encode;
+pub(crate) mod exception;
 pub(crate) mod filter;
 pub(crate) mod item;
 pub(crate) mod keng;

@@ -5,6 +5,7 @@ use keng_event::Severity;
 
 use super::aggregation::Aggregation;
 use super::correlation::Correlation;
+use super::exception::{Excepting, Written};
 use super::filter::{self, Filter};
 use super::item::Detection;
 use super::keng::Keng;
@@ -36,7 +37,7 @@ pub(crate) struct Rule<B = Body> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body {
-    Detection { logsource: LogSourceFilter, expr: Expr<Atom> },
+    Detection { logsource: LogSourceFilter, expr: Expr<Atom>, exceptions: Vec<Excepting<Atom>> },
     Correlation(Correlation),
 }
 
@@ -53,7 +54,7 @@ pub(crate) enum Document {
     Rule(Box<Rule<Draft>>),
     /// A rule of before Sigma 2 whose condition counts: what it counts, and the count.
     Counted([Box<Rule<Draft>>; 2]),
-    Filter(Filter),
+    Filter(Box<Filter>),
 }
 
 /// Behind the id of what a rule of before Sigma 2 counts.
@@ -81,7 +82,7 @@ pub(crate) fn parse(document: &Node) -> Result<(Document, Vec<Remark>), Fault> {
             let mut remarks = lint::values(section);
             let filter = filter::parse(document, section)?;
             remarks.extend(filter.lint());
-            Ok((Document::Filter(filter), remarks))
+            Ok((Document::Filter(Box::new(filter)), remarks))
         }
         [None, None, None] => Err(Fault::new(
             document.line,
@@ -102,6 +103,7 @@ fn detection_rule(document: &Node, section: &Node) -> Result<(Document, Vec<Rema
     let (detection, counted) = detection::parse(section, logsource(source)?)?;
     let mut remarks = lint::about(document);
     remarks.extend(lint::values(section));
+    remarks.extend(lint::excepted(document));
     remarks.extend(lint::unreachable(&detection));
     let rule = rule(document, Draft::Detection(detection), &mut remarks)?;
     let document = match counted {
@@ -128,7 +130,29 @@ fn counted_rule(
     Ok(Document::Counted([Box::new(counted), Box::new(Rule { body, ..rule })]))
 }
 
-fn rule(document: &Node, body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<Draft>, Fault> {
+/// Gives a rule its own exceptions, and its fingerprint with them.
+fn except(
+    keng: &mut Keng,
+    body: &mut Draft,
+    fingerprint: u64,
+    remarks: &mut Vec<Remark>,
+) -> Result<u64, Fault> {
+    let written = std::mem::take(&mut keng.exceptions);
+    match (body, written.first()) {
+        (_, None) => Ok(fingerprint),
+        (Draft::Correlation(_), Some(first)) => {
+            Err(Fault::new(first.line(), "a correlation rule has no exceptions of its own")
+                .hint("write them in the rules that it refers to"))
+        }
+        (Draft::Detection(detection), Some(_)) => {
+            remarks.extend(written.iter().flat_map(|exception| exception.lint()));
+            let apply = |fingerprint, exception: Written| exception.apply(detection, fingerprint);
+            Ok(written.into_iter().fold(fingerprint, apply))
+        }
+    }
+}
+
+fn rule(document: &Node, mut body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<Draft>, Fault> {
     let fingerprint = fingerprint(document);
     let mut written = String::new();
     document.canonical(&mut written);
@@ -137,6 +161,9 @@ fn rule(document: &Node, body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<
         Some(node) => id(node)?,
         None => format!("unnamed-{fingerprint:016x}"),
     };
+    let keng = document.get("keng").map(keng::parse).transpose()?;
+    let mut keng = keng.unwrap_or_default();
+    let fingerprint = except(&mut keng, &mut body, fingerprint, remarks)?;
     Ok(Rule {
         line: document.line,
         id,
@@ -147,7 +174,7 @@ fn rule(document: &Node, body: Draft, remarks: &mut Vec<Remark>) -> Result<Rule<
         description: text(document, "description")?,
         tags: texts(document, "tags")?,
         false_positives: texts(document, "falsepositives")?,
-        keng: document.get("keng").map(keng::parse).transpose()?.unwrap_or_default(),
+        keng,
         body,
         fingerprint,
         text: keng_event::hash::fnv64(written.as_bytes()),

@@ -5,6 +5,7 @@ mod corpus;
 mod correlation;
 mod correlation_definition;
 mod correlation_types;
+mod exceptions;
 mod lists;
 mod loading;
 mod necessary;

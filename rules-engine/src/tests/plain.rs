@@ -138,7 +138,8 @@ fn any_item() -> impl Strategy<Value = (String, serde_json::Value)> {
 
 fn any_rule() -> impl Strategy<Value = serde_json::Value> {
     let selection = proptest::collection::vec(any_item(), 1..4)
-        .prop_map(|items| serde_json::Value::Object(items.into_iter().collect()));
+        .prop_map(|items| serde_json::Value::Object(items.into_iter().collect()))
+        .boxed();
     let condition = prop_oneof![
         Just("s0"),
         Just("s0 and s1"),
@@ -150,13 +151,24 @@ fn any_rule() -> impl Strategy<Value = serde_json::Value> {
         Just("2 of s*"),
         Just("(s0 or s1) and not (s2 and s0)")
     ];
-    (proptest::collection::vec(selection, 3), condition).prop_map(|(selections, condition)| {
+    let expires = prop_oneof![Just("1969-12-31"), Just("1970-01-01")];
+    let exceptions = proptest::collection::vec((selection.clone(), expires), 0..3);
+    let parts = (proptest::collection::vec(selection, 3), condition, exceptions);
+    parts.prop_map(|(selections, condition, exceptions)| {
         let mut detection = serde_json::Map::new();
         for (number, selection) in selections.into_iter().enumerate() {
             detection.insert(format!("s{number}"), selection);
         }
         detection.insert("condition".into(), condition.into());
-        json!({"title": "t", "logsource": {"category": "c"}, "detection": detection})
+        let except =
+            |(selection, expires)| json!({"name": "e", "selection": selection, "expires": expires});
+        let exceptions: Vec<_> = exceptions.into_iter().map(except).collect();
+        json!({
+            "title": "t",
+            "logsource": {"category": "c"},
+            "detection": detection,
+            "keng": {"exceptions": exceptions}
+        })
     })
 }
 
@@ -216,7 +228,11 @@ proptest! {
         for event in batch.iter() {
             let found = detector.evaluate(event, &mut names, None).0.to_vec();
             let wanted: Vec<u32> = (0..).zip(&exprs)
-                .filter(|(_, expr)| holds(expr, event))
+                .filter(|(_, (expr, exceptions))| {
+                    let mut live = exceptions.iter()
+                        .filter(|one| one.exception.expires > Some(event.ingested()));
+                    holds(expr, event) && !live.any(|one| holds(&one.expr, event))
+                })
                 .map(|(number, _)| number)
                 .collect();
             super::necessary::check(&mut necessary, event, &found);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use keng_event::{Clock, SystemClock};
 use keng_rules_engine::{Problem, Warning};
 use serde::Serialize;
 
@@ -41,6 +42,7 @@ struct Report<'a> {
 /// When standard output is closed.
 pub(super) fn run(arguments: &Check) -> anyhow::Result<Exit> {
     let loaded = arguments.surroundings.load(&arguments.paths);
+    let loaded = loaded.at(SystemClock::default().now());
     let (rules, errors, warnings) = (loaded.rules.len(), &loaded.problems, &loaded.warnings);
     if arguments.json {
         output::json_line(&Report { loaded: rules, failed: errors.len(), errors, warnings })?;

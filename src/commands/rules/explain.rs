@@ -8,7 +8,7 @@ use clap::Args;
 use keng_event::{Clock, SystemClock};
 use keng_indexer::Searcher;
 use keng_ingest::parse::Format;
-use keng_rules_engine::{Evaluator, Explanation, Part, Verdict};
+use keng_rules_engine::{Evaluator, Excepted, Explanation, Part, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -42,12 +42,15 @@ struct Explained {
     log_source: bool,
     matched: bool,
     condition: Verdict,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    exceptions: Vec<Excepted>,
 }
 
 impl From<Explanation<'_>> for Explained {
     fn from(explanation: Explanation<'_>) -> Self {
-        let Explanation { rule, title, log_source, matched, condition } = explanation;
-        Self { rule: rule.id.clone(), title: title.to_owned(), log_source, matched, condition }
+        let Explanation { rule, title, log_source, matched, condition, exceptions } = explanation;
+        let (rule, title) = (rule.id.clone(), title.to_owned());
+        Self { rule, title, log_source, matched, condition, exceptions }
     }
 }
 
@@ -150,18 +153,31 @@ impl Explain {
 }
 
 fn lines(place: &Place<'_>, explained: &Explained) -> Vec<String> {
-    let verdict = match (explained.matched, explained.log_source) {
-        (true, _) => "matches",
-        (false, true) => "does not match",
-        (false, false) => "does not match: the event is not from its log source",
+    let held_back = explained.exceptions.iter().find(|one| one.holds_back);
+    let verdict = match (explained.matched, explained.log_source, held_back) {
+        (true, _, _) => "matches".to_owned(),
+        (false, false, _) => "does not match: the event is not from its log source".to_owned(),
+        (false, true, Some(one)) if explained.condition.holds => {
+            format!("is held back by the exception {}", one.exception)
+        }
+        (false, true, _) => "does not match".to_owned(),
     };
     let mut lines = vec![format!("{place}: {} ({}) {verdict}", explained.title, explained.rule)];
     write(&explained.condition, 1, &mut lines);
+    for Excepted { exception, expired, holds_back, condition } in &explained.exceptions {
+        let (mark, expired) = (mark(*holds_back), if *expired { ": expired" } else { "" });
+        lines.push(format!("{mark}   except {exception}{expired}"));
+        write(condition, 2, &mut lines);
+    }
     lines
 }
 
+fn mark(holds: bool) -> &'static str {
+    if holds { "yes" } else { "no " }
+}
+
 fn write(verdict: &Verdict, depth: usize, lines: &mut Vec<String>) {
-    let mark = if verdict.holds { "yes" } else { "no " };
+    let mark = mark(verdict.holds);
     let indent = "  ".repeat(depth);
     let mut nested = |head: &str, parts: &[Verdict]| {
         lines.push(format!("{mark} {indent}{head}"));
@@ -196,3 +212,30 @@ fn quoted(values: &[String]) -> String {
 
 /// Characters of a value that are shown; a whole message is seldom the point.
 const VALUE_CHARS_MAX: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_a_rule_back_is_named_with_its_owner_and_end() {
+        let test = |holds: bool, field: &str, test: &str| json!({"holds": holds, "kind": "test", "field": field, "test": test, "values": ["a"]});
+        let exception = |name: &str, expired: bool, holds_back: bool| {
+            json!({
+                "name": name, "owner": "lan", "expires": "2027-02-01T00:00:00Z",
+                "reason": "tape", "expired": expired, "holds_back": holds_back,
+                "condition": test(true, "user", "is 'a'"),
+            })
+        };
+        let mut explained: Explained = serde_json::from_value(json!({
+            "rule": "id", "title": "Copies", "log_source": true, "matched": false,
+            "condition": test(true, "x", "is 'a'"),
+            "exceptions": [exception("past", true, false), exception("backup", false, true)],
+        }))
+        .unwrap();
+        let place = Place::Line(1);
+        insta::assert_snapshot!(lines(&place, &explained).join("\n"), @"");
+        explained.condition.holds = false;
+        assert_eq!(lines(&place, &explained)[0], "line 1: Copies (id) does not match");
+    }
+}
