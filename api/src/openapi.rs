@@ -58,7 +58,7 @@ fn operation(route: &Route) -> Value {
         fields.insert("parameters".into(), parameters.into());
     }
     if let Some(takes) = route.takes {
-        let body = json!({"required": true, "content": content(takes)});
+        let body = json!({"required": route.needs_body, "content": content(takes)});
         fields.insert("requestBody".into(), body);
     }
     operation

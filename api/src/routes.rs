@@ -41,6 +41,8 @@ pub(crate) struct Route {
     pub(crate) kind: Kind,
     /// Schema of the JSON body, or a media type.
     pub(crate) takes: Option<&'static str>,
+    /// Whether there must be a body at all.
+    pub(crate) needs_body: bool,
     /// Schema of the JSON answer, or a media type; nothing for 204.
     pub(crate) gives: Option<&'static str>,
     /// Status of success.
@@ -70,6 +72,7 @@ impl Route {
             summary,
             kind: Kind::Plain,
             takes: None,
+            needs_body: false,
             gives: None,
             status: 200,
             query: &[],
@@ -78,6 +81,10 @@ impl Route {
     }
 
     fn takes(self, schema: &'static str) -> Self {
+        Self { takes: Some(schema), needs_body: true, ..self }
+    }
+
+    fn may_take(self, schema: &'static str) -> Self {
         Self { takes: Some(schema), ..self }
     }
 
@@ -267,7 +274,7 @@ fn rule_routes() -> Vec<Route> {
             rule_states::change,
             "Turn a rule on (enable) or off (disable), or record its findings and call nobody (test)",
         )
-        .takes("RuleStateReason")
+        .may_take("RuleStateReason")
         .gives("RuleSummary"),
     ]
 }
