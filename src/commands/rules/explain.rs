@@ -234,7 +234,14 @@ mod tests {
         }))
         .unwrap();
         let place = Place::Line(1);
-        insta::assert_snapshot!(lines(&place, &explained).join("\n"), @"");
+        insta::assert_snapshot!(lines(&place, &explained).join("\n"), @r#"
+        line 1: Copies (id) is held back by the exception 'backup' of lan, until 2027-02-01T00:00:00Z (tape)
+        yes   x is 'a': the event has "a"
+        no    except 'past' of lan, until 2027-02-01T00:00:00Z (tape): expired
+        yes     user is 'a': the event has "a"
+        yes   except 'backup' of lan, until 2027-02-01T00:00:00Z (tape)
+        yes     user is 'a': the event has "a"
+        "#);
         explained.condition.holds = false;
         assert_eq!(lines(&place, &explained)[0], "line 1: Copies (id) does not match");
     }
