@@ -164,6 +164,7 @@ impl Reader {
             self.assembly.drafts.append(&mut assembly.drafts);
             self.assembly.filters.append(&mut assembly.filters);
             self.assembly.warnings.append(&mut assembly.warnings);
+            self.assembly.due.append(&mut assembly.due);
             self.problems.extend(problems);
         }
     }

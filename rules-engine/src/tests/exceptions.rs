@@ -236,6 +236,9 @@ fn what_an_author_forgot_and_what_has_expired_is_told() {
     let loaded = loaded.at(at("2027-01-31T23:59:59Z"));
     assert!(!codes(&loaded).contains(&"exception-expired"));
     let loaded = loaded.at(at("2027-02-01T00:00:00Z"));
+    let folder = tempfile::tempdir().unwrap();
+    let read = load(folder.path(), &text, None).at(at("2027-02-01T00:00:00Z"));
+    assert_eq!(codes(&read), codes(&loaded));
     let told = loaded.warnings.iter().map(ToString::to_string);
     let told = told.filter(|told| told.contains("exception-") || told.contains("keyword"));
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
