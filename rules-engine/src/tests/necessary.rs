@@ -144,6 +144,18 @@ const TEST: &[Dataset] = &[
         prefixes: &["web."],
     },
     Dataset { name: "test.plain", log_sources: &[], aliases: &[], prefixes: &[] },
+    // JSON that no parser claimed has this name, and log sources of its own.
+    Dataset {
+        name: "generic",
+        log_sources: &[LogSource {
+            product: Some("linux"),
+            category: None,
+            service: None,
+            guards: &[],
+        }],
+        aliases: &[],
+        prefixes: &[],
+    },
 ];
 
 #[test]
