@@ -104,6 +104,22 @@ fn a_trial_keeps_what_the_correlation_counted() {
 }
 
 #[test]
+fn what_was_found_on_trial_holds_nothing_back_when_the_rule_is_on() {
+    let yaml = "title: A\nid: a\nlogsource: {}\ndetection: {s: {x: 1}, condition: s}\n\
+        keng: {suppress: {by: [user], for: 1h}}\n";
+    let on = super::rules(yaml);
+    let trial = Arc::new(on.in_states(&states(&[("a", RuleState::Test)])));
+    let (mut tried, _registry) = engine(trial);
+    assert_eq!(told(&mut tried, 0..3), [own("a", true)]);
+    // Neither at once nor after a start.
+    let (mut restarted, _registry) = engine(Arc::clone(&on));
+    restarted.restore(&tried.snapshot()).unwrap();
+    tried.replace(on);
+    assert_eq!(told(&mut tried, 3..6), [own("a", false)]);
+    assert_eq!(told(&mut restarted, 3..6), [own("a", false)]);
+}
+
+#[test]
 fn words_come_back() {
     for state in RuleState::ALL {
         assert_eq!(state.as_str().parse::<RuleState>().unwrap(), state);
