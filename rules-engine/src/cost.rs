@@ -277,6 +277,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_was_mended_or_turned_off_is_not_named_any_more() {
+        let registry = Registry::new();
+        let mut engine = engine(events(SAMPLES_MIN) + 64, Duration::from_micros(2), &registry);
+        assert!(registry.render().contains("rule_id=\"a\"} 1"));
+        engine.replace(crate::tests::rules(RULES));
+        let shown = registry.render();
+        assert!(!shown.contains("keng_rules_over_budget{") && !shown.contains("cost_seconds{"));
+    }
+
+    #[test]
     fn few_samples_call_no_rule_dear() {
         let engine = engine(events(SAMPLES_MIN - 1), Duration::from_secs(1), &Registry::new());
         assert!(!engine.rules().activity(0).over_budget);

@@ -199,8 +199,9 @@ impl Engine {
         metrics.evaluation_errors.retain(known);
         metrics.suppressed.retain(known);
         metrics.excepted.retain(known);
-        metrics.cost.retain(known);
-        metrics.over_budget.retain(known);
+        // What the new set costs is measured anew: no rule may stay dear for what it was.
+        metrics.cost.retain(|_| false);
+        metrics.over_budget.retain(|_| false);
         self.show_state();
     }
 
