@@ -64,7 +64,7 @@ impl View {
         self.present.clear();
         self.together = None;
         let texts = event.texts();
-        if texts.is_ascii() {
+        if !texts.is_empty() && texts.is_ascii() {
             self.text.push_str(texts);
             self.text.make_ascii_lowercase();
             self.together = Some(Together { start: texts.as_ptr().addr(), bytes: texts.len() });
