@@ -12,9 +12,9 @@ use super::{Sieve, Wanted};
 /// A set of more than one in so many events is kept as bits.
 const SPARSE: usize = 32;
 
-/// Bytes of all sets of bits together. What has no room any more is taken to be fulfilled by
-/// every event: that many common conditions would hardly narrow anything.
-const BITS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of all sets together. What has no room any more is taken to be fulfilled by every event:
+/// that many common conditions would hardly narrow anything.
+const SETS_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// The events that may fulfil each condition.
 pub(super) struct Sets {
@@ -35,7 +35,7 @@ impl Sets {
         let mut sets = Self {
             none: evaluator.none(),
             sets: (0..sieve.conditions()).map(|_| Set::Few(Vec::new())).collect(),
-            room: BITS_BYTES_MAX,
+            room: SETS_BYTES_MAX,
         };
         let (needed, conditions) = sieve.absent();
         if !conditions.is_empty() {
@@ -91,12 +91,19 @@ impl Sets {
         match set {
             Set::All => {}
             Set::Many(bits) => bits.insert(event),
-            Set::Few(events) => {
-                events.push(event);
-                if events.len() > self.none.window().len() / SPARSE {
-                    self.make_bits(condition);
+            Set::Few(events) => match self.room.checked_sub(size_of::<u32>()) {
+                Some(room) => {
+                    self.room = room;
+                    events.push(event);
+                    if events.len() > self.none.window().len() / SPARSE {
+                        self.make_bits(condition);
+                    }
                 }
-            }
+                None => {
+                    self.room += size_of_val(events.as_slice());
+                    *set = Set::All;
+                }
+            },
         }
     }
 
@@ -112,6 +119,7 @@ impl Sets {
     fn make_bits(&mut self, condition: usize) {
         let Some(set) = self.sets.get_mut(condition) else { return };
         let Set::Few(events) = set else { return };
+        self.room += size_of_val(events.as_slice());
         *set = match self.room.checked_sub(self.none.window().len().div_ceil(8)) {
             Some(room) => {
                 self.room = room;
@@ -145,5 +153,24 @@ impl Sets {
             Wanted::Any(parts) => parts.iter().for_each(|part| bits.or(&self.wanted(part))),
         }
         bits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_fulfilled_by_every_event() {
+        let few = || Set::Few(Vec::new());
+        let mut sets = Sets { none: Bits::none(0..3_200), sets: vec![few(), few()], room: 44 };
+        (0..10).for_each(|event| sets.add(0, event));
+        (0..2).for_each(|event| sets.add(1, event));
+        let found = |sets: &Sets, condition| sets.wanted(&Wanted::Condition(condition)).len();
+        assert_eq!((found(&sets, 0), found(&sets, 1), sets.room), (10, 3_200, 4));
+        // A set of bits takes the place of what it is made of.
+        sets.room = 360;
+        sets.make_bits(0);
+        assert_eq!((found(&sets, 0), sets.room), (10, 0));
     }
 }
