@@ -45,7 +45,7 @@ pub struct Settings {
     pub give_up_after: Span,
     /// A person must log in again after this long.
     pub session_lifetime: Span,
-    /// Closed alerts are kept for this long, with their history.
+    /// Closed alerts and those of rules on trial are kept for this long, with their history.
     pub retention: Span,
     /// Who was told what and when is kept for this long.
     pub notification_retention: Span,

@@ -1,8 +1,8 @@
-//! What is old leaves the store: closed alerts with everything about them, finished
-//! notifications, marks of replays that can no longer come, sessions.
+//! What is old leaves the store: closed alerts and those of rules on trial, with everything about
+//! them, finished notifications, marks of replays that can no longer come, sessions.
 //!
-//! Never an alert that is not closed, whatever its age and however full the disk is, and never an
-//! entry of the audit log. Each transaction removes a little, so that a finding does not wait
+//! Never an alert that people were called for and that is not closed, whatever its age and however
+//! full the disk is, and never an entry of the audit log. Each transaction removes a little, so that a finding does not wait
 //! long for its turn.
 
 use std::time::Duration;
@@ -96,15 +96,16 @@ async fn closed_alerts(shared: &Shared, before: Option<Timestamp>) -> Result<u64
     Ok(removed)
 }
 
-/// Removes a few of the alerts that were closed longest ago, and everything about them, unless
-/// somebody is yet to be told of the closing.
+/// Removes a few of the alerts that were closed longest ago, or as tests, which nobody closes, were
+/// counted on last, and everything about them, unless somebody is yet to be told of the closing.
 async fn some_closed_alerts(shared: &Shared, before: Option<Timestamp>) -> Result<u64, Error> {
     let mut unit = shared.store.begin("remove").await?;
     let rows = sqlx::query(
-        "SELECT id FROM alert WHERE state = 'closed' AND closed_at < $1 \
+        "SELECT id FROM alert WHERE (state = 'closed' OR test = 1) \
+         AND COALESCE(closed_at, changed_at) < $1 \
          AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.alert_id = alert.id \
            AND outbox.state IN ('pending', 'leased')) \
-         ORDER BY closed_at LIMIT $2",
+         ORDER BY COALESCE(closed_at, changed_at) LIMIT $2",
     )
     .bind(before.map_or(i64::MAX, Timestamp::as_nanos))
     .bind(AT_ONCE)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keng_event::Finding;
 use sqlx::Row as _;
 
 use super::{Removed, round};
@@ -73,6 +74,21 @@ async fn closed_alerts_leave_with_everything_about_them_and_open_ones_stay() {
     assert_eq!(told.len(), 1, "the keys of an open alert stay counted");
     let audit = fixture.desk.people().audit_page(&AuditFilter::default()).await.unwrap();
     assert_eq!(audit.entries.len(), 3, "the audit log forgets nothing");
+}
+
+#[tokio::test]
+async fn tests_leave_although_nobody_closes_them() {
+    let fixture = Fixture::new("[alerting]\nretention='30d'\n").await;
+    let trial = |number| Finding { test: true, ..finding("r", "192.0.2.1", number) };
+    let called = finding("other", "192.0.2.1", 9);
+    fixture.desk.apply(&[trial(1), called.clone()]).await.unwrap();
+    fixture.clock.advance(DAY * 20);
+    fixture.desk.apply(&[trial(2)]).await.unwrap();
+    fixture.clock.advance(DAY * 20);
+    assert_eq!(round(&fixture.desk.shared).await.unwrap().alerts, 0, "it was counted on lately");
+    fixture.clock.advance(DAY * 20);
+    assert_eq!(round(&fixture.desk.shared).await.unwrap().alerts, 1);
+    assert_eq!(left(&fixture).await, [called.id.to_string()]);
 }
 
 #[tokio::test]
