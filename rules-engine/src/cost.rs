@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::RuleSet;
 use crate::metrics::Metrics;
+use crate::text::FastMap;
 
 /// One event in so many is timed.
 const SAMPLED: u32 = 64;
@@ -54,7 +55,7 @@ struct Cost {
     shown: AtomicBool,
 }
 
-/// What a rule cost and found since its set came into force.
+/// What a rule found since it means what it does, and what it costs since its set came into force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RuleActivity {
     /// How many events (of correlation rules: windows) it matched.
@@ -70,6 +71,21 @@ pub struct RuleActivity {
     pub nanoseconds_per_event: f64,
     /// Whether that is more than a rule should take.
     pub over_budget: bool,
+}
+
+impl RuleSet {
+    /// Takes over how often those of its rules matched that mean the same in `old`.
+    pub(crate) fn take_matches(&self, old: &Self) {
+        let known = old.summaries.iter().zip(&old.costs.rules);
+        let known: FastMap<_, _> =
+            known.map(|(rule, cost)| ((rule.id.as_str(), rule.prints.meaning), cost)).collect();
+        for (rule, cost) in self.summaries.iter().zip(&self.costs.rules) {
+            if let Some(before) = known.get(&(rule.id.as_str(), rule.prints.meaning)) {
+                cost.matches.store(before.matches.load(Ordering::Relaxed), Ordering::Relaxed);
+                cost.last_match.store(before.last_match.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Costs {
@@ -284,6 +300,15 @@ mod tests {
         engine.replace(crate::tests::rules(RULES));
         let shown = registry.render();
         assert!(!shown.contains("keng_rules_over_budget{") && !shown.contains("cost_seconds{"));
+    }
+
+    #[test]
+    fn what_a_rule_found_is_known_after_a_reload() {
+        let mut engine = engine(3, Duration::from_nanos(1), &Registry::new());
+        engine.replace(crate::tests::rules(RULES));
+        assert_eq!(engine.rules().activity(0).matches, 3);
+        engine.replace(crate::tests::rules(&RULES.replace("{x: 1}", "{x: 1, z: null}")));
+        assert_eq!(engine.rules().activity(0), RuleActivity::default(), "it means something else");
     }
 
     #[test]

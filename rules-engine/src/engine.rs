@@ -180,6 +180,7 @@ impl Engine {
     /// Changes the rules. Correlation rules whose meaning did not change keep their state.
     pub fn replace(&mut self, rules: Arc<RuleSet>) {
         self.sink.shards.replace(self.detectors.rules(), &rules, &self.config);
+        rules.take_matches(self.rules());
         self.detectors = Detectors::new(rules, self.detectors.clock());
         self.tables_are_others = true;
         self.rules_changed();

@@ -154,7 +154,7 @@ impl RuleSet {
         &self.summaries
     }
 
-    /// What the rule at this place cost and found since the set came into force.
+    /// What the rule at this place costs and found.
     #[must_use]
     pub fn activity(&self, rule: usize) -> RuleActivity {
         self.costs.activity(rule)
