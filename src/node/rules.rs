@@ -20,8 +20,7 @@ use crate::rulebook::{sets, states};
 /// sound rules run: at the start half a watch is better than none.
 pub(super) fn load(ground: &Ground) -> CurrentRules {
     let Ground { settings, place, clock, .. } = ground;
-    let config = sets::with_sets(&settings.rules, &place.data);
-    let loaded = config.load(keng_ingest::dataset::all()).at(clock.now());
+    let loaded = sets::load(&settings.rules, &place.data).at(clock.now());
     let Loaded { mut rules, problems, warnings, .. } = loaded;
     for problem in &problems {
         tracing::error!(%problem, "rule not loaded");
@@ -53,7 +52,7 @@ fn tell(warnings: &[Warning]) {
 
 /// What was decided over rules. A disk that does not tell is no reason to watch nothing.
 fn states(data: &Path, known: &RuleStates) -> RuleStates {
-    states::load(data, known).unwrap_or_else(|error| {
+    states::load(data, Some(known)).unwrap_or_else(|error| {
         let error = format!("{error:#}");
         tracing::error!(error, "the states of rules cannot be read: unknown ones are on");
         known.clone()
@@ -163,7 +162,7 @@ impl Changes {
             let RuleStateChange { rule, state, by, note } = change;
             tracing::info!(rule, %state, by, "state of a rule changed");
             let decided = Decided { state, decision: Decision { by, at, note } };
-            let states = states::update(&data, &current.states, |states| {
+            let states = states::update(&data, Some(&current.states), |states| {
                 states.0.insert(rule, decided);
             })?;
             let rules = Arc::new(current.rules.in_states(&states));
@@ -236,8 +235,7 @@ fn stamps(folder: &Path) -> BTreeMap<OsString, (Option<SystemTime>, u64)> {
 fn read(place: &Place, current: &CurrentRules, now: Timestamp) -> Result<CurrentRules, String> {
     let settings =
         keng_config::load(place.config.as_deref()).map_err(|problems| problems.to_string())?;
-    let config = sets::with_sets(&settings.rules, &place.data);
-    let loaded = config.load(keng_ingest::dataset::all()).at(now);
+    let loaded = sets::load(&settings.rules, &place.data).at(now);
     let Loaded { mut rules, problems, warnings, .. } = loaded;
     let is_known = |problem: &keng_rules_engine::Problem| {
         // What is refused of an imported set was said when it was imported.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use keng_event::Timestamp;
-use keng_rules_engine::{Config, RuleState};
+use keng_rules_engine::{Config, Loaded, RuleState};
 use serde::{Deserialize, Serialize};
 
 /// Folder in the data directory.
@@ -76,12 +76,14 @@ fn all(data: &Path) -> Vec<Set> {
     entries.filter_map(set).collect()
 }
 
-/// The settings with the imported sets behind what they name themselves: of two rules with one
-/// id, ours counts.
-pub(crate) fn with_sets(config: &Config, data: &Path) -> Config {
+/// The rules that the settings name with the imported sets behind them: of two rules with one id,
+/// ours counts. No import takes a folder away while it is read.
+pub(crate) fn load(config: &Config, data: &Path) -> Loaded {
+    // Where no lock can be made (no data directory yet, one that is not ours), none is held.
+    let _alone = super::hold(data).ok();
     let mut config = config.clone();
     config.paths.extend(list(data).into_iter().map(|set| set.folder));
-    config
+    config.load(keng_ingest::dataset::all())
 }
 
 /// Whether a file belongs to an imported set.
@@ -267,6 +269,27 @@ mod tests {
         assert!(!staged.exists());
         import(data.path(), "sigma", "newest");
         assert_eq!(fs::read_dir(data.path().join(FOLDER)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn rules_are_not_read_while_a_set_is_put_in_place() {
+        let data = tempfile::tempdir().unwrap();
+        let rule = "title: A\nid: a\nlogsource: {}\ndetection: {s: {x: 1}, condition: s}\n";
+        let folder = import(data.path(), "sigma", rule);
+        let alone = crate::rulebook::hold(data.path()).unwrap();
+        let hidden = data.path().join("hidden");
+        fs::rename(&folder, &hidden).unwrap();
+        let (told, done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let config = Config { paths: Vec::new(), ..Config::default() };
+            let data = data.path();
+            scope.spawn(move || told.send(load(&config, data).rules.len()).unwrap());
+            // A reader that does not wait is done by now, and has seen nothing.
+            let early = done.recv_timeout(std::time::Duration::from_millis(200));
+            fs::rename(&hidden, &folder).unwrap();
+            drop(alone);
+            assert_eq!(early.or_else(|_| done.recv()), Ok(1));
+        });
     }
 
     #[test]

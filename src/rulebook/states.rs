@@ -1,7 +1,7 @@
 //! The states of rules on disk: `DATA/rule-states.json`.
 //!
 //! Written beside the old file, synced and renamed, so that a crash leaves the one or the other.
-//! A damaged file is set aside and said: rules are then as the node knows them, or on.
+//! A damaged file is set aside by the node and said: rules are then as the node knows them, or on.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -23,21 +23,24 @@ struct Stored {
     rules: RuleStates,
 }
 
-/// Reads what was decided; nothing was where there is no file. `known` stands in for a file that
-/// is damaged, which is then set aside.
+/// Reads what was decided; nothing was where there is no file. `known` takes the place of a file
+/// that is damaged, which is then set aside; where nothing is known, such a file is an error.
 ///
 /// # Errors
-/// When the file is there and cannot be read, or not be set aside.
-pub(crate) fn load(data: &Path, known: &RuleStates) -> anyhow::Result<RuleStates> {
+/// When the file is there and cannot be used, or not be set aside.
+pub(crate) fn load(data: &Path, known: Option<&RuleStates>) -> anyhow::Result<RuleStates> {
     let path = data.join(FILE);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RuleStates::default()),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    match parse(&bytes) {
-        Ok(states) => Ok(states),
-        Err(error) => {
+    match (parse(&bytes), known) {
+        (Ok(states), _) => Ok(states),
+        (Err(error), None) => Err(error).with_context(|| {
+            format!("reading {}: mend it, or remove it to have every rule on", path.display())
+        }),
+        (Err(error), Some(known)) => {
             let aside = path.with_extension("damaged");
             tracing::error!(
                 path = %path.display(), kept_as = %aside.display(), error = format!("{error:#}"),
@@ -45,6 +48,10 @@ pub(crate) fn load(data: &Path, known: &RuleStates) -> anyhow::Result<RuleStates
             );
             fs::rename(&path, &aside)
                 .with_context(|| format!("setting {} aside", path.display()))?;
+            if !known.0.is_empty() {
+                // Without a file, the next reload would turn every rule on.
+                save(&path, known).with_context(|| format!("writing {}", path.display()))?;
+            }
             Ok(known.clone())
         }
     }
@@ -62,7 +69,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<RuleStates> {
 /// When the disk refuses; nothing is changed then.
 pub(crate) fn update(
     data: &Path,
-    known: &RuleStates,
+    known: Option<&RuleStates>,
     change: impl FnOnce(&mut RuleStates),
 ) -> anyhow::Result<RuleStates> {
     let _alone = super::hold(data)?;
@@ -102,15 +109,15 @@ mod tests {
     fn what_was_decided_comes_back() {
         let data = tempfile::tempdir().unwrap();
         let none = RuleStates::default();
-        assert_eq!(load(data.path(), &none).unwrap(), none);
+        assert_eq!(load(data.path(), None).unwrap(), none);
         let turn_off = |id: &str| {
             let id = id.to_owned();
-            update(data.path(), &none, |states| drop(states.0.insert(id, off("lan")))).unwrap()
+            update(data.path(), None, |states| drop(states.0.insert(id, off("lan")))).unwrap()
         };
         turn_off("a");
         let both = turn_off("b");
         assert_eq!((both.of("a"), both.of("c")), (RuleState::Off, RuleState::On));
-        assert_eq!(load(data.path(), &none).unwrap(), both);
+        assert_eq!(load(data.path(), None).unwrap(), both);
     }
 
     #[test]
@@ -120,14 +127,20 @@ mod tests {
         known.0.insert("a".to_owned(), off("lan"));
         for damaged in [&b"{"[..], b"", br#"{"version":9,"rules":{}}"#, b"\xff"] {
             fs::write(data.path().join(FILE), damaged).unwrap();
-            assert_eq!(load(data.path(), &known).unwrap(), known);
-            assert!(!data.path().join(FILE).exists());
+            // Who knows nothing touches nothing.
+            assert!(load(data.path(), None).is_err());
+            assert!(update(data.path(), None, |_| {}).is_err());
+            for _reload in 0..2 {
+                assert_eq!(load(data.path(), Some(&known)).unwrap(), known);
+            }
             assert_eq!(fs::read(data.path().join("rule-states.damaged")).unwrap(), damaged);
         }
         // The next decision is written with what was known.
         fs::write(data.path().join(FILE), "{").unwrap();
-        let now = update(data.path(), &known, |states| drop(states.0.insert("b".into(), off("x"))));
+        let now = update(data.path(), Some(&known), |states| {
+            drop(states.0.insert("b".into(), off("x")));
+        });
         assert_eq!(now.unwrap().0.len(), 2);
-        assert_eq!(load(data.path(), &RuleStates::default()).unwrap().0.len(), 2);
+        assert_eq!(load(data.path(), None).unwrap().0.len(), 2);
     }
 }

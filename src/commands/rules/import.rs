@@ -78,7 +78,7 @@ pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
     let new = load(&settings.rules, &staged.folder);
     let before = old.as_ref().map(|set| load(&settings.rules, &set.folder));
     let others = others(&settings.rules, data, &name);
-    let known = states::load(data, &RuleStates::default())?;
+    let known = states::load(data, None)?;
     let changes = Changes::between(before.as_ref(), &new, &staged.folder, &others);
     check(&changes, before.as_ref(), unpacked.files)?;
 
@@ -99,7 +99,7 @@ pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
     }
     if !decided.is_empty() {
         // Before the set counts: no rule calls anybody that should not yet.
-        states::update(data, &RuleStates::default(), |states| states.0.extend(decided))?;
+        states::update(data, None, |states| states.0.extend(decided))?;
     }
     let now = SystemClock::default().now();
     let about = About { source: from.display().to_string(), imported_at: now, state };

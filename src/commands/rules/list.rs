@@ -65,12 +65,11 @@ pub(super) fn offline(
     output::note(&format!("no node runs on {}: reading the rule files", data.display()));
     let settings = keng_config::load(config)
         .map_err(|problems| Failure::error(Exit::Invalid, problems.to_string()))?;
-    let config = rulebook::sets::with_sets(&settings.rules, data);
-    let mut loaded = config.load(keng_ingest::dataset::all());
+    let mut loaded = rulebook::sets::load(&settings.rules, data);
     for problem in &loaded.problems {
         output::note(&format!("not loaded: {problem}"));
     }
-    loaded.rules.take_states(&rulebook::states::load(data, &Default::default())?);
+    loaded.rules.take_states(&rulebook::states::load(data, None)?);
     Ok(loaded.rules)
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use keng_event::{Clock, SystemClock};
-use keng_rules_engine::{Decided, Decision, RuleState, RuleStates};
+use keng_rules_engine::{Decided, Decision, RuleState};
 use serde_json::{Value, json};
 
 use super::list::{self, Place};
@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
     }
     let at = SystemClock::default().now();
     let decision = Decision { by: LOCAL.to_owned(), at, note: note.clone() };
-    rulebook::states::update(data, &RuleStates::default(), |states| {
+    rulebook::states::update(data, None, |states| {
         for id in ids {
             let decided = Decided { state: *state, decision: decision.clone() };
             states.0.insert(id.clone(), decided);
