@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keng_event::hash::fnv64;
+
 use crate::compile::correlations::CompiledKind;
 use crate::rule_set::{CompiledBody, CompiledRule};
 use crate::state::identity;
@@ -19,6 +21,9 @@ pub struct Correlating {
     pub identity: u64,
     /// The rule's id.
     pub id: String,
+    /// Stays the same while its findings are told in the same way: level, grouping, suppression,
+    /// and whether it is on trial.
+    pub told: u64,
     /// How far back what came before can matter to it.
     pub history: Duration,
 }
@@ -52,9 +57,20 @@ impl RuleSet {
             }
             let Some(identity) = identity(self, *number).filter(|_| *heard) else { continue };
             let history = Duration::from_nanos(u64::try_from(history).unwrap_or(0));
-            all.push(Correlating { identity, id: reference.id.clone(), history });
+            all.push(Correlating {
+                identity,
+                id: reference.id.clone(),
+                told: self.told(*number),
+                history,
+            });
         }
         all
+    }
+
+    fn told(&self, number: u32) -> u64 {
+        let summary = self.summaries.get(number as usize);
+        let told = summary.map(|rule| format!("{} {}", rule.prints.meaning, rule.state));
+        fnv64(told.unwrap_or_default().as_bytes())
     }
 }
 

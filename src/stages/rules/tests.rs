@@ -6,7 +6,7 @@ use keng_bus::memory::{self, MemoryBus};
 use keng_bus::{Epoch, Topic};
 use keng_event::{BatchBuilder, SystemClock};
 use keng_metrics::Registry;
-use keng_rules_engine::load_text;
+use keng_rules_engine::{Decided, Decision, RuleState, RuleStates, load_text};
 
 use super::*;
 
@@ -43,6 +43,8 @@ struct Node {
     stage: RulesStage,
     /// Origins of the findings of `many`.
     found: BTreeSet<(u32, u64)>,
+    /// How many of them called nobody.
+    on_trial: usize,
 }
 
 fn stage(
@@ -80,9 +82,18 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry::new();
         let stage = stage(&bus, &clock, &rules, folder.path(), &registry);
-        let found = BTreeSet::new();
-        let mut node =
-            Self { bus, clock, rules, folder, registry, partitions, committed: 0, stage, found };
+        let mut node = Self {
+            bus,
+            clock,
+            rules,
+            folder,
+            registry,
+            partitions,
+            committed: 0,
+            stage,
+            found: BTreeSet::new(),
+            on_trial: 0,
+        };
         node.assign();
         node
     }
@@ -128,6 +139,7 @@ impl Node {
             let finding = Finding::decode(&record.value).unwrap();
             if finding.rule.id == "many" {
                 self.found.insert((finding.origin.partition, finding.origin.offset));
+                self.on_trial += usize::from(finding.test);
             }
         }
     }
@@ -248,6 +260,17 @@ async fn history_that_nobody_was_told_of_holds_nothing_back() {
     node.publish(1).await;
     node.handle().await;
     assert_eq!(node.found.len(), 1, "this one was told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_put_on_trial_while_it_is_warmed_calls_nobody() {
+    let mut node = story("6hr4ht", 1).await;
+    let decision = Decision { by: "lan".into(), at: Timestamp::EPOCH, note: None };
+    let trial = ("many".to_owned(), Decided { state: RuleState::Test, decision });
+    let states = RuleStates([trial].into());
+    node.rules.send_modify(|current| current.rules = Arc::new(current.rules.in_states(&states)));
+    node.warm().await;
+    assert_eq!((node.found.len(), node.on_trial), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

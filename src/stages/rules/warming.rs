@@ -63,7 +63,8 @@ pub(super) struct Warming {
 /// A task that warms rules.
 #[derive(Debug)]
 struct Job {
-    rules: BTreeSet<u64>,
+    /// The rules, and how their findings are told.
+    rules: BTreeMap<u64, u64>,
     goal: watch::Sender<Goal>,
     answers: mpsc::Receiver<Answer>,
     /// What was handled since the task was told where to stop.
@@ -116,11 +117,18 @@ impl Warming {
         for rule in known.difference(&self.marks.warm) {
             self.marks.cold.entry(*rule).or_insert_with(|| reached.clone());
         }
-        let same = |job: &Job| job.rules.iter().eq(self.marks.cold.keys());
+        // Its findings would be told as the rules were when it began.
+        let same = |job: &Job| job.rules == self.cold(engine.rules());
         if !self.job.as_ref().is_some_and(same) {
             self.begin_anew();
         }
         self.show(engine);
+    }
+
+    /// The rules that are cold, and how their findings are told.
+    fn cold(&self, rules: &RuleSet) -> BTreeMap<u64, u64> {
+        let rules = rules.correlating().into_iter().map(|rule| (rule.identity, rule.told));
+        rules.filter(|(rule, _)| self.marks.cold.contains_key(rule)).collect()
     }
 
     fn begin_anew(&mut self) {
@@ -197,7 +205,7 @@ impl Warming {
                 since.entry(*partition).or_insert(*position);
             }
         }
-        let cold: BTreeSet<u64> = self.marks.cold.keys().copied().collect();
+        let cold = self.cold(rules);
         let (goal, goals) = watch::channel(Goal { to: reached.clone(), is_last: false });
         let (answer, answers) = mpsc::channel(2);
         let reader = Reader::new(&self.ground, rules, &self.marks.cold, now, goals, answer);
@@ -216,11 +224,10 @@ impl Warming {
         let (kept, _) = job.kept.take().unwrap_or_default();
         let own = |finding: &Finding| warm.ids.contains(&finding.rule.id);
         findings.extend(warm.engine.evaluate_all(&kept).into_iter().filter(own));
-        engine.adopt(warm.engine, &job.rules);
-        for rule in &job.rules {
-            self.marks.cold.remove(rule);
-            self.marks.warm.insert(*rule);
-        }
+        let rules: BTreeSet<u64> = job.rules.keys().copied().collect();
+        engine.adopt(warm.engine, &rules);
+        self.marks.cold.retain(|rule, _| !rules.contains(rule));
+        self.marks.warm.extend(rules);
         let rules = warm.ids.len();
         engine.metrics().warming.warmed.inc_by(rules as u64);
         engine.metrics().warming.history.set(warm.reach.as_secs_f64());
@@ -267,7 +274,7 @@ impl Reader {
         // Each is a rule of this set.
         let mut subset = rules.subset(&ids).unwrap_or_default();
         subset.take_states(rules.states());
-        for Correlating { identity, id, history: own } in &correlating {
+        for Correlating { identity, id, history: own, .. } in &correlating {
             let Some(since) = cold.get(identity) else { continue };
             history = history.max(*own);
             // Each position is one that the stage had reached, so that offsets only grow.
