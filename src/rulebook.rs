@@ -8,6 +8,7 @@ pub(crate) mod states;
 pub(crate) mod unpack;
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -22,7 +23,11 @@ const LOCK_FILE: &str = "rules.lock";
 fn hold(data: &Path) -> anyhow::Result<File> {
     let path = data.join(LOCK_FILE);
     let open = || {
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            // Another user made it, root most often; to lock it, reading is enough.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&path),
+            opened => opened,
+        }?;
         file.lock().map(|()| file)
     };
     open().with_context(|| format!("locking {}", path.display()))

@@ -180,7 +180,7 @@ impl Engine {
     /// Changes the rules. Correlation rules whose meaning did not change keep their state.
     pub fn replace(&mut self, rules: Arc<RuleSet>) {
         self.sink.shards.replace(self.detectors.rules(), &rules, &self.config);
-        rules.take_matches(self.rules());
+        rules.take_activity(self.rules());
         self.detectors = Detectors::new(rules, self.detectors.clock());
         self.tables_are_others = true;
         self.rules_changed();
@@ -200,9 +200,11 @@ impl Engine {
         metrics.evaluation_errors.retain(known);
         metrics.suppressed.retain(known);
         metrics.excepted.retain(known);
-        // What the new set costs is measured anew: no rule may stay dear for what it was.
-        metrics.cost.retain(|_| false);
-        metrics.over_budget.retain(|_| false);
+        // No rule may stay dear for what it was before it was mended or turned off.
+        let shown = rules.with_shown_cost();
+        let dear = |labels: &[String]| labels.first().is_some_and(|id| shown.contains(id.as_str()));
+        metrics.cost.retain(dear);
+        metrics.over_budget.retain(dear);
         self.show_state();
     }
 
