@@ -210,7 +210,13 @@ impl Taker<'_> {
             // Never over another: two entries of one name are a trick.
             File::create_new(&target)?.write_all(&bytes)
         };
-        write().with_context(|| format!("writing '{name}' (is it there twice?)"))?;
+        write().map_err(|error| match error.kind() {
+            // A file where a folder is to be, as well.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                anyhow::anyhow!("'{name}' is there twice: {NO_RULES}")
+            }
+            _ => anyhow::Error::new(error).context(format!("writing '{name}'")),
+        })?;
         (self.progress)(self.unpacked.files);
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The state file of detection: one JSON line with positions and a checksum, then the snapshot.
+//! The state file of detection: one JSON line with positions and the checksum of the snapshot, the
+//! line's own checksum, then the snapshot.
 //!
 //! It is written beside the old one, synced and renamed, so that a crash leaves the one or the
 //! other. What belongs to it in the file of tables was made durable before.
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{Mark, Tables};
 
-/// Version of this file's form. The first had no tables beside it.
-const VERSION: u32 = 2;
+/// Version of this file's form. The first had no tables beside it; the second no checksum of its
+/// header, in which a wrong position would be believed.
+const VERSION: u32 = 3;
 
 /// Partition, epoch, offset.
 type Place = (u32, u64, u64);
@@ -122,8 +124,10 @@ impl Store {
         };
         let beside = self.path.with_extension("new");
         let mut file = File::create(&beside)?;
-        serde_json::to_writer(&mut file, &header)?;
+        let header = serde_json::to_vec(&header)?;
+        file.write_all(&header)?;
         file.write_all(b"\n")?;
+        file.write_all(&fnv64(&header).to_le_bytes())?;
         file.write_all(snapshot)?;
         file.sync_all()?;
         fs::rename(&beside, &self.path)?;
@@ -146,11 +150,17 @@ impl Store {
 
 fn parse(bytes: &[u8]) -> anyhow::Result<(Header, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n').context("it has no header line")?;
-    let (header, rest) = bytes.split_at(end);
-    let snapshot = rest.get(1..).unwrap_or_default();
-    let header: Header = serde_json::from_slice(header).context("its header is unreadable")?;
+    let (line, rest) = bytes.split_at(end);
+    let mut snapshot = rest.get(1..).unwrap_or_default();
+    let header: Header = serde_json::from_slice(line).context("its header is unreadable")?;
     let known = (1..=VERSION).contains(&header.version);
     anyhow::ensure!(known, "it is of version {}", header.version);
+    if header.version > 2 {
+        let (sum, rest) = snapshot.split_first_chunk().context("it is cut short")?;
+        let is_whole = u64::from_le_bytes(*sum) == fnv64(line);
+        anyhow::ensure!(is_whole, "the checksum of its header does not match");
+        snapshot = rest;
+    }
     anyhow::ensure!(
         header.snapshot_bytes == snapshot.len() && header.snapshot_checksum == fnv64(snapshot),
         "its checksum does not match"
@@ -247,6 +257,27 @@ mod tests {
             assert_eq!(found(&path), None, "{damaged}");
             assert!(!path.exists() && path.with_extension("damaged").exists());
         }
+    }
+
+    #[test]
+    fn no_byte_of_it_is_trusted_when_it_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.state");
+        let (mut store, _) = Store::open(&path).unwrap();
+        let cold = BTreeMap::from([(7, positions(vec![(0, 1, 5)]))]);
+        let marks = Marks { warm: BTreeSet::from([11]), cold };
+        let reached = positions(vec![(0, 1, 42)]);
+        store.save(&reached, &marks, &checkpoint("state", "tables", true)).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                assert!(parse(&bytes).is_err(), "byte {at}, bit {bit}");
+            }
+            assert!(parse(&whole[..at]).is_err(), "cut at {at}");
+        }
+        assert!(parse(&whole).is_ok());
     }
 
     fn copy(from: &Path, to: &Path) {
