@@ -15,10 +15,11 @@ use crate::sigma::correlation::Correlation;
 use crate::sigma::filter::Filter;
 use crate::sigma::item::{Content, Item, Value};
 use crate::sigma::lint::{self, Remark};
+use crate::sigma::modifier::irregular;
 use crate::sigma::pipeline::{self, Pipeline, Subject};
 use crate::sigma::rule::{Body, Draft, Rule};
-use crate::sigma::test::Pattern;
-use crate::text::FastMap;
+use crate::sigma::test::{Pattern, Test};
+use crate::text::{FastMap, Regexes};
 use crate::{LogSourceFilter, Problem, Warning};
 
 /// A rule as written, and where.
@@ -54,6 +55,8 @@ pub(crate) struct Assembled {
     pub(crate) sources: Vec<Source>,
     /// The lists that they look into.
     pub(crate) lists: Lists,
+    /// The regular expressions that they have.
+    pub(crate) regexes: Regexes,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) due: Vec<(Timestamp, Warning)>,
@@ -78,6 +81,7 @@ impl Assembly {
         self.filter();
         let mut problems = self.pipe();
         let mut sources = Vec::with_capacity(self.drafts.len());
+        let mut regexes = Regexes::default();
         for Drafted { file, rule, piped } in self.drafts {
             let id = rule.id.clone();
             if let Draft::Detection(detection) = &rule.body {
@@ -85,7 +89,7 @@ impl Assembly {
                 let remarks = lint::fields(detection, datasets).into_iter().chain(unknown);
                 self.warnings.extend(remarks.map(|remark| warning(&file, &id, remark)));
             }
-            match rule.try_map(|draft| body(draft, &mut library)) {
+            match rule.try_map(|draft| body(draft, &mut library, &mut regexes)) {
                 Ok(mut rule) => {
                     if piped {
                         rule.fingerprint = changed(rule.fingerprint, &rule.body);
@@ -96,7 +100,7 @@ impl Assembly {
             }
         }
         let Self { warnings, due, .. } = self;
-        Assembled { sources, lists: library.finish(), problems, warnings, due }
+        Assembled { sources, lists: library.finish(), regexes, problems, warnings, due }
     }
 
     /// Puts every rule through the pipelines; gives those that a pipeline refuses.
@@ -235,7 +239,7 @@ fn changed(fingerprint: u64, body: &Body) -> u64 {
     fnv64(prints.as_flattened())
 }
 
-fn body(draft: Draft, library: &mut Library) -> Result<Body, Fault> {
+fn body(draft: Draft, library: &mut Library, regexes: &mut Regexes) -> Result<Body, Fault> {
     match draft {
         Draft::Correlation(correlation) => Ok(Body::Correlation(correlation)),
         Draft::Detection(mut detection) => {
@@ -247,6 +251,16 @@ fn body(draft: Draft, library: &mut Library) -> Result<Body, Fault> {
                 }
             }
             let (expr, exceptions) = detection.lower()?;
+            let mut added = Ok(());
+            let conditions = std::iter::once(&expr).chain(exceptions.iter().map(|one| &one.expr));
+            conditions.for_each(|condition| {
+                condition.each(&mut |atom| {
+                    if let (Ok(()), Test::Regex { source, flags }) = (&added, &atom.test) {
+                        added = regexes.add(source, *flags);
+                    }
+                });
+            });
+            added.map_err(|reason| irregular(&reason, detection.line))?;
             Ok(Body::Detection { logsource: detection.logsource, expr, exceptions })
         }
     }

@@ -57,6 +57,10 @@ pub const LIST_ENTRY_BYTES_MAX: usize = 2_048;
 /// every expression of SigmaHQ keeps.
 pub const REGEX_BYTES_MAX: usize = 10 * 1024 * 1024;
 
+/// Size of all regular expressions of a rule set, in states: a letter in any script (`\w`) is some
+/// 770. A compiled state takes about 110 bytes, so that this is about 100 MiB. SigmaHQ's take a tenth.
+pub const REGEXES_SIZE_MAX: usize = 1_000_000;
+
 /// Memory for the lazily built automaton of one regular expression, in bytes.
 pub const REGEX_CACHE_BYTES_MAX: usize = 512 * 1024;
 

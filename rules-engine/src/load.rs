@@ -16,9 +16,9 @@ use crate::compile::fields::{Bindings, Fields};
 use crate::compile::order;
 use crate::compile::witness::{self, Popularity};
 use crate::cost::Costs;
-use crate::lists::{self, Library, Lists};
+use crate::lists::{self, Library};
 use crate::route::Words;
-use crate::rule_set::{CompiledBody, CompiledRule, Prints, RuleSummary, Tables};
+use crate::rule_set::{CompiledBody, CompiledRule, Known, Prints, RuleSummary, Tables};
 use crate::sigma::keng::Keng;
 use crate::sigma::rule::{Body, Document, Draft, Rule};
 use crate::sigma::test::Atom;
@@ -240,7 +240,8 @@ impl Reader {
     fn compile(mut self, library: Library, datasets: &'static [Dataset]) -> Loaded {
         self.remove_repeated_ids();
         let mut assembled = self.assembly.finish(library, datasets);
-        let mut loaded = compile(assembled.sources, Arc::new(assembled.lists), datasets);
+        let known = Known { lists: assembled.lists, regexes: assembled.regexes };
+        let mut loaded = compile(assembled.sources, Arc::new(known), datasets);
         loaded.problems.append(&mut self.problems);
         loaded.problems.append(&mut assembled.problems);
         loaded.problems.sort();
@@ -288,7 +289,7 @@ pub(crate) fn problem(file: &str, rule: String, fault: Fault) -> Problem {
 /// problems.
 pub(crate) fn compile(
     mut sources: Vec<Source>,
-    lists: Arc<Lists>,
+    known: Arc<Known>,
     datasets: &'static [Dataset],
 ) -> Loaded {
     let mut problems = Vec::new();
@@ -321,7 +322,7 @@ pub(crate) fn compile(
                 words.add(logsource);
                 let witness = witness::choose(expr, &mut fields, &popularity);
                 let mut compiled = |expr: &Expr<Atom>| {
-                    order::map(expr, &mut |atom| atoms.intern(atom, &mut fields, &lists))
+                    order::map(expr, &mut |atom| atoms.intern(atom, &mut fields, &known))
                 };
                 let (logsource, expr) = (logsource.clone(), compiled(expr));
                 let exceptions =
@@ -350,7 +351,7 @@ pub(crate) fn compile(
     }
     let bindings = Bindings::new(datasets);
     set.tables = Tables { fields, atoms: atoms.finish(), bindings };
-    (set.words, set.sources, set.lists) = (words, sources, lists);
+    (set.words, set.sources, set.known) = (words, sources, known);
     set.costs = Costs::of(set.rules.len());
     Loaded { rules: set, problems, ..Loaded::default() }
 }

@@ -20,6 +20,7 @@ use crate::sigma::keng::Suppress;
 use crate::sigma::rule::Body;
 use crate::sigma::test::Atom;
 use crate::test_case::RuleTest;
+use crate::text::Regexes;
 use crate::{Config, Decision, Engine, Error, LogSourceFilter, RuleState, RuleStates};
 
 /// Compiled rules. A reload makes a new set; a set never changes.
@@ -34,12 +35,19 @@ pub struct RuleSet {
     /// Correlation rules, each after those that it refers to.
     pub(crate) order: Vec<u32>,
     pub(crate) sources: Vec<crate::load::Source>,
-    /// The value lists that its rules look into.
-    pub(crate) lists: Arc<Lists>,
+    /// What its rules look into.
+    pub(crate) known: Arc<Known>,
     /// What was decided over its rules.
     pub(crate) states: RuleStates,
     /// What they cost and found.
     pub(crate) costs: Costs,
+}
+
+/// What is made once for all rules that look into it, and kept when the set is compiled anew.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) lists: Lists,
+    pub(crate) regexes: Regexes,
 }
 
 /// What all rules share.
@@ -275,6 +283,6 @@ impl RuleSet {
         }
         wanted.sort_unstable();
         let sources = wanted.iter().filter_map(|number| self.sources.get(*number)).cloned();
-        Ok(crate::load::compile(sources.collect(), Arc::clone(&self.lists), self.datasets).rules)
+        Ok(crate::load::compile(sources.collect(), Arc::clone(&self.known), self.datasets).rules)
     }
 }

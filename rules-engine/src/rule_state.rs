@@ -122,8 +122,8 @@ impl RuleSet {
     /// The same rules in other states.
     #[must_use]
     pub fn in_states(&self, states: &RuleStates) -> Self {
-        let lists = std::sync::Arc::clone(&self.lists);
-        let mut set = crate::load::compile(self.sources.clone(), lists, self.datasets).rules;
+        let known = std::sync::Arc::clone(&self.known);
+        let mut set = crate::load::compile(self.sources.clone(), known, self.datasets).rules;
         set.take_states(states);
         set
     }

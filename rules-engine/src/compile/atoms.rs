@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use regex::Regex;
 
-use crate::lists::{List, Lists};
+use crate::lists::List;
+use crate::rule_set::Known;
 use crate::sigma::test::{Atom, Comparison, Number, Place, Subject, Test, TimePart};
 use crate::text::{FastMap, TextSet};
 
@@ -57,7 +58,7 @@ pub(crate) struct AtomsBuilder {
 }
 
 impl AtomsBuilder {
-    pub(crate) fn intern(&mut self, atom: &Atom, fields: &mut Fields, lists: &Lists) -> AtomId {
+    pub(crate) fn intern(&mut self, atom: &Atom, fields: &mut Fields, known: &Known) -> AtomId {
         let field = match &atom.subject {
             Subject::Keywords => FieldId::KEYWORDS,
             Subject::Field(name) => fields.intern(name),
@@ -67,7 +68,7 @@ impl AtomsBuilder {
             return *id;
         }
         let id = u32::try_from(self.atoms.len()).unwrap_or(u32::MAX);
-        let matcher = compile(&atom.test, fields, lists);
+        let matcher = compile(&atom.test, fields, known);
         self.atoms.compiled.push(CompiledAtom { field, matcher });
         self.known.insert(key, id);
         id
@@ -78,13 +79,13 @@ impl AtomsBuilder {
     }
 }
 
-fn compile(test: &Test, fields: &mut Fields, lists: &Lists) -> Matcher {
+fn compile(test: &Test, fields: &mut Fields, known: &Known) -> Matcher {
     match test {
         Test::Text { cased, patterns } => Matcher::Text(TextSet::new(patterns, *cased)),
-        Test::Regex { source, flags } => match crate::text::regex(source, *flags) {
-            Ok(regex) => Matcher::Regex(regex),
-            // Checked when the rule was read.
-            Err(_) => nothing(),
+        Test::Regex { source, flags } => match known.regexes.get(source, *flags) {
+            Some(regex) => Matcher::Regex(regex),
+            // Compiled when the rule was put together.
+            None => nothing(),
         },
         Test::Cidr(networks) => Matcher::Cidr(networks.clone()),
         Test::Compare(comparison, number) => Matcher::Compare(*comparison, *number),
@@ -95,7 +96,7 @@ fn compile(test: &Test, fields: &mut Fields, lists: &Lists) -> Matcher {
         Test::Present => Matcher::Present,
         // Read when the rule was put together.
         Test::InList(name) => {
-            lists.get(name).map_or_else(nothing, |list| Matcher::InList(Arc::clone(list)))
+            known.lists.get(name).map_or_else(nothing, |list| Matcher::InList(Arc::clone(list)))
         }
     }
 }

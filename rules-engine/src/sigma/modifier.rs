@@ -281,18 +281,18 @@ impl Modifiers {
             Some(Place::End) => format!("(?:{text})$"),
             _ => text.to_owned(),
         };
-        match crate::text::regex(&source, flags) {
+        // It is compiled when the rule is put together, where all of a set are bounded.
+        match crate::text::parse_regex(&source, flags) {
             Ok(_) => Ok(Value::Regex(source, flags)),
-            Err(error) => Err(irregular(&error, line)),
+            Err(reason) => Err(irregular(&reason, line)),
         }
     }
 }
 
 /// Why a regular expression is refused.
-pub(super) fn irregular(error: &regex::Error, line: u64) -> Fault {
+pub(crate) fn irregular(error: &str, line: u64) -> Fault {
     // The last line of a syntax error is the reason, the others draw a picture.
-    let reason = error.to_string();
-    let reason = reason.lines().last().unwrap_or_default();
+    let reason = error.lines().last().unwrap_or_default();
     let reason = reason.strip_prefix("error: ").unwrap_or(reason);
     Fault::new(line, format!("not a regular expression we can run: {reason}"))
         .hint("look-around and back-references are outside Sigma's regular expressions")

@@ -7,6 +7,7 @@ mod glob;
 mod grams;
 mod hash;
 mod literals;
+mod regexes;
 mod required;
 mod set;
 
@@ -14,6 +15,7 @@ pub(crate) use fold::{fold, push_folded};
 pub(crate) use glob::Glob;
 pub(crate) use hash::FastMap;
 pub(crate) use literals::{Literal, LiteralIndex, Shape};
+pub(crate) use regexes::{Regexes, parse as parse_regex};
 pub(crate) use required::required;
 pub(crate) use set::{TextSet, literal};
 

@@ -4,7 +4,6 @@
 //! asks for an expression is looked up like any other, and the expression is run on the few
 //! events that have one.
 
-use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::sigma::test::RegexFlags;
@@ -18,13 +17,7 @@ const ALTERNATIVES_MAX: usize = 64;
 /// Literals without letter case of which at least one is in every folded text that the
 /// expression is found in. `None`: nothing need be there.
 pub(crate) fn required(source: &str, flags: RegexFlags) -> Option<Vec<String>> {
-    let parsed = ParserBuilder::new()
-        .case_insensitive(flags.ignore_case)
-        .multi_line(flags.multi_line)
-        .dot_matches_new_line(flags.dot_all)
-        .build()
-        .parse(source);
-    of(&parsed.ok()?)
+    of(&super::parse_regex(source, flags).ok()?)
 }
 
 fn of(expression: &Hir) -> Option<Vec<String>> {

@@ -119,7 +119,8 @@ fn only(node: &Node, what: &str, known: &[&str]) -> Result<(), Fault> {
 /// A regular expression of a pipeline, which is Python's.
 fn regular(source: &str, line: u64) -> Result<regex::Regex, Fault> {
     let flags = super::test::RegexFlags::default();
-    crate::text::regex(source, flags).map_err(|error| super::modifier::irregular(&error, line))
+    crate::text::regex(source, flags)
+        .map_err(|error| super::modifier::irregular(&error.to_string(), line))
 }
 
 /// One that must be found at the beginning, as Python's `match` does.
