@@ -69,6 +69,11 @@ impl Remote {
         self.url.is_some() || runs(&self.data)
     }
 
+    /// Whether a node was named of which the data directory knows nothing: it is another's.
+    pub(crate) fn names_stranger(&self) -> bool {
+        self.url.is_some() && sign_of(&self.data).is_none()
+    }
+
     /// The data directory of the node on this machine.
     pub(crate) fn data(&self) -> &Path {
         &self.data

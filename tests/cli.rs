@@ -225,3 +225,16 @@ fn coverage_tells_rules_that_nothing_feeds() {
     assert_eq!(checked.status.code(), Some(1), "{text}");
     assert!(text.contains("unknown-logsource") && text.contains("`product: linux`"), "{text}");
 }
+
+#[test]
+fn a_set_is_not_imported_beside_a_node_that_runs_elsewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let path = data.to_str().expect("a path");
+    let node = ["--url", "http://127.0.0.1:9", "--data", path];
+    let output = keng_with(&[&["rules", "import", "config/rules"][..], &node].concat(), b"");
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stderr);
+    assert!(told.contains("does not run on") && told.contains("--data"), "{told}");
+    assert!(!data.exists(), "nothing was written");
+}

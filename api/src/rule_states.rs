@@ -44,7 +44,10 @@ pub(crate) async fn change(
     let find = || rules.borrow().rules.summaries().iter().find(|rule| rule.id == id).cloned();
     if find().is_none() {
         return Err(Problem::not_found("rule", id)
-            .hint("`GET /api/v1/rules` has all of them, and what keeps others from running"));
+            .hint(
+            "`keng rules list` and `GET /api/v1/rules` have all of them, the latter also what keeps \
+             others from running",
+        ));
     }
     app.audit(&caller, deed, Some(id), note.as_deref()).await?;
     let by = caller.actor().name;

@@ -123,7 +123,7 @@ impl Changes {
                 let count = current.rules.len();
                 let told = match current.problems.len() {
                     0 => String::new(),
-                    few => format!(" ({few} as before cannot be loaded)"),
+                    few => format!(" ({few} others cannot be loaded)"),
                 };
                 let generation = current.generation;
                 self.rules.send_replace(current);

@@ -88,7 +88,7 @@ pub(crate) fn parse(document: &Node) -> Result<(Document, Vec<Remark>), Fault> {
             document.line,
             "the document has neither `detection` nor `correlation` nor `filter`",
         )
-        .hint("remove it from the rule path if it is no rule")),
+        .hint("see how the key is spelt; remove the file from the rule path if it is no rule")),
         [_, correlation, filter] => Err(Fault::new(
             filter.or(correlation).map_or(document.line, |node| node.line),
             "a document has one of `detection`, `correlation` and `filter`",

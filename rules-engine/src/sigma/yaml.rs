@@ -68,12 +68,30 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
     serde_saphyr::from_str_multiple_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
         let message = error.without_snippet().to_string();
-        Fault::new(line, format!("not valid YAML: {}", first_line(&message)))
+        let fault = Fault::new(line, format!("not valid YAML: {}", without_advice(&message)));
+        match remedy(&message) {
+            Some(remedy) => fault.hint(remedy),
+            None => fault,
+        }
     })
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or(text)
+/// The first line, without what the parser advises to programs that use it.
+fn without_advice(text: &str) -> String {
+    let line = text.lines().next().unwrap_or(text);
+    line.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+}
+
+/// What mends the mistakes that people make most.
+fn remedy(message: &str) -> Option<&'static str> {
+    let remedies = [
+        ("mapping values are not allowed", "put a text that has `: ` in it between quotes"),
+        ("unknown escape character", "write '…' instead of \"…\": a backslash is then itself"),
+        ("unknown anchor", "put a value that begins with `*` between quotes"),
+        ("found a tab", "indent with blanks"),
+        ("duplicate mapping key", "write both values as a list under one key, or take one out"),
+    ];
+    remedies.into_iter().find(|(part, _)| message.contains(part)).map(|(_, remedy)| remedy)
 }
 
 impl Node {

@@ -55,6 +55,13 @@ pub(crate) struct Import {
 /// When the set cannot be read or would be useless; what was there before is there then.
 pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
     let data = arguments.place.remote.data();
+    if arguments.place.remote.names_stranger() {
+        return Err(invalid(format!(
+            "sets lie in the data directory of their node, and the node of --url does not run on \
+             {}: run this on its machine, with --data",
+            data.display()
+        )));
+    }
     if let Some(name) = &arguments.remove {
         if !sets::remove(data, name)? {
             return Err(invalid(format!(
