@@ -238,3 +238,12 @@ fn a_set_is_not_imported_beside_a_node_that_runs_elsewhere() {
     assert!(told.contains("does not run on") && told.contains("--data"), "{told}");
     assert!(!data.exists(), "nothing was written");
 }
+
+#[test]
+fn a_slip_in_the_name_of_the_events_does_not_wait_for_standard_input() {
+    let arguments = ["rules", "eval", "--rules", "config/rules", "nowhere.ndjson"];
+    let output = keng_with(&arguments, br#"{"a":1}"#);
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stderr);
+    assert!(told.contains("nowhere.ndjson: there is no such file"), "{told}");
+}

@@ -54,9 +54,16 @@ impl Input {
     /// The sound rules; the others are told on standard error.
     ///
     /// # Errors
-    /// When no rule at all is sound, or a pipeline is not.
+    /// When there is nothing at a path, no rule at all is sound, or a pipeline is not.
     pub(super) fn load(&self) -> anyhow::Result<RuleSet> {
-        let loaded = self.surroundings.load_telling(self.paths().0)?;
+        let (rules, _) = self.paths();
+        // It may be a slip in the name of the events, for which standard input must not stand in.
+        if let Some(missing) = rules.iter().find(|path| !path.exists()) {
+            let what =
+                format!("{}: there is no such file, of rules or of events", missing.display());
+            return Err(Failure::error(Exit::Invalid, what));
+        }
+        let loaded = self.surroundings.load_telling(rules)?;
         if loaded.rules.is_empty() {
             return Err(Failure::error(Exit::Invalid, "no sound rule was found to evaluate"));
         }
