@@ -157,8 +157,7 @@ pub(crate) async fn run(
     let mut http = JoinSet::new();
     let address = if has(Role::Api) { Some(parts.serve(&mut http, &serving).await?) } else { None };
     let kept = tokio::spawn(housekeeping::run(parts.housekeeping(), serving.clone()));
-    let lists = parts.ground.settings.rules.lists.clone();
-    let changes = rules::reload_on_new_lists(Arc::clone(&parts.reload), lists);
+    let changes = rules::reload_on_new_lists(Arc::clone(&parts.reload), parts.rules.subscribe());
     let hangups = rules::reload_on_hangup(Arc::clone(&parts.reload));
     let reloads = tokio::spawn(async { tokio::join!(hangups, changes) });
     sign::put_up(&parts, address.as_deref()).await?;

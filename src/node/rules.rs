@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -206,13 +206,20 @@ const LISTS_EVERY: Duration = Duration::from_secs(2);
 
 /// Reloads when a value list changed, so that who fetches indicators need only write the file.
 /// A change is taken when nothing more changed since the last look: files may be long in writing.
-pub(super) async fn reload_on_new_lists(reload: Reload, folder: Option<PathBuf>) {
-    let Some(folder) = folder else { return };
-    let (mut taken, mut last) = (stamps(&folder), None);
+pub(super) async fn reload_on_new_lists(reload: Reload, rules: watch::Receiver<CurrentRules>) {
+    let look = || {
+        let folder = rules.borrow().settings.lists.clone();
+        let stamps = folder.as_deref().map(stamps).unwrap_or_default();
+        (folder, stamps)
+    };
+    let (mut taken, mut last) = (look(), None);
     loop {
         tokio::time::sleep(LISTS_EVERY).await;
-        let now = stamps(&folder);
-        if now != taken && last.as_ref() == Some(&now) {
+        let now = look();
+        if now.0 != taken.0 {
+            // The reload that named another folder has read it.
+            taken = now.clone();
+        } else if now != taken && last.as_ref() == Some(&now) {
             taken = now.clone();
             // Success and failure are logged and counted where they happen.
             let _told = reload().await;
