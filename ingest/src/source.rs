@@ -5,6 +5,7 @@
 //! Who was seen when outlives a restart ([`stored`]), so that a source which does not come back
 //! is missed; what was counted does not.
 
+mod datasets;
 mod settings;
 mod stored;
 
@@ -18,6 +19,7 @@ use keng_event::{Batch, Clock, EventRef, FieldIndex, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::IngestMetrics;
+use datasets::{Datasets, Met};
 pub(crate) use settings::{Settings, SourceSettings};
 
 /// Most sources that are told apart. A row takes some 300 bytes, with the longest names a KiB
@@ -65,6 +67,8 @@ pub struct SourceStatus {
     pub host: String,
     /// The dataset of its last event.
     pub dataset: String,
+    /// Those of all its events, as far as they are remembered.
+    pub datasets: Vec<String>,
     /// How it last arrived: `udp`, `tcp`, `tls` or `http`.
     pub transport: String,
     /// When its first event arrived.
@@ -112,6 +116,7 @@ impl std::fmt::Display for SenderId {
 #[derive(Debug)]
 struct Row {
     dataset: Box<str>,
+    datasets: Datasets,
     transport: Box<str>,
     first_seen: Timestamp,
     last_seen: Timestamp,
@@ -128,6 +133,7 @@ struct Run<'a> {
     events: u64,
     bytes: u64,
     parse_failures: u64,
+    datasets: Met<'a>,
     last: Option<EventRef<'a>>,
 }
 
@@ -179,6 +185,11 @@ impl Fields {
     fn source<'a>(&self, event: EventRef<'a>) -> (Option<Value<'a>>, Option<Value<'a>>, &'a str) {
         let at = |index: Option<FieldIndex>| index.and_then(|index| event.at(index));
         (at(self.ip), at(self.subject), at(self.host).and_then(Value::as_str).unwrap_or_default())
+    }
+
+    fn dataset<'a>(&self, event: EventRef<'a>) -> &'a str {
+        let dataset = self.dataset.and_then(|index| event.at(index));
+        dataset.and_then(Value::as_str).unwrap_or_default()
     }
 
     fn bytes(&self, event: EventRef<'_>) -> u64 {
@@ -239,6 +250,7 @@ impl Sources {
             run.events += 1;
             run.bytes += fields.bytes(event);
             run.parse_failures += u64::from(failed.next_if_eq(&event.index()).is_some());
+            run.datasets.note(fields.dataset(event));
             run.last = Some(event);
         }
         self.inner.add(&mut table, &fields, run);
@@ -278,6 +290,7 @@ impl Sources {
             sender: named.networks.clone(),
             host: String::new(),
             dataset: String::new(),
+            datasets: Vec::new(),
             transport: String::new(),
             first_seen: None,
             last_seen: None,
@@ -346,9 +359,7 @@ impl Inner {
         // One event stands for the run: its neighbours came by the same way.
         let skew = now.as_seconds_f64() - last.time().as_seconds_f64();
         self.metrics.skew.observe(skew);
-        let text = |index: Option<FieldIndex>| {
-            index.and_then(|index| last.at(index)).and_then(Value::as_str).unwrap_or_default()
-        };
+        let transport = fields.transport.and_then(|index| last.at(index)).and_then(Value::as_str);
         let row = table.row(self, sender, host, now, run.events);
         row.rate = decayed(row.rate, now.since(row.last_seen))
             + as_f64(run.events) / RATE_WINDOW.as_secs_f64();
@@ -356,8 +367,9 @@ impl Inner {
         row.events += run.events;
         row.bytes += run.bytes;
         row.parse_failures += run.parse_failures;
-        replace(&mut row.dataset, text(fields.dataset));
-        replace(&mut row.transport, text(fields.transport));
+        replace(&mut row.dataset, fields.dataset(last));
+        run.datasets.iter().for_each(|dataset| row.datasets.add(dataset));
+        replace(&mut row.transport, transport.unwrap_or_default());
     }
 }
 
@@ -403,6 +415,7 @@ impl Row {
     fn new(now: Timestamp) -> Self {
         Self {
             dataset: "".into(),
+            datasets: Datasets::default(),
             transport: "".into(),
             first_seen: now,
             last_seen: now,
@@ -428,6 +441,7 @@ impl Row {
             sender: sender.to_string(),
             host: host.to_owned(),
             dataset: self.dataset.to_string(),
+            datasets: self.datasets.iter().map(str::to_owned).collect(),
             transport: self.transport.to_string(),
             first_seen: Some(self.first_seen),
             last_seen: Some(self.last_seen),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{FORGOTTEN_AFTER, Row, SenderId, Sources};
 
 /// Largest file that is read: more than [`super::SOURCES_MAX`] rows of four names of
-/// [`super::NAME_BYTES_MAX`] take, with each byte escaped as six.
-const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// [`super::NAME_BYTES_MAX`] take, with each byte escaped as six, and the datasets of each.
+const BYTES_MAX: u64 = 96 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
@@ -29,6 +29,9 @@ struct StoredSource {
     sender: SenderId,
     host: Box<str>,
     dataset: Box<str>,
+    /// Not there in files of earlier builds.
+    #[serde(default)]
+    datasets: Vec<String>,
     transport: Box<str>,
     first_seen: Timestamp,
     last_seen: Timestamp,
@@ -62,11 +65,12 @@ impl Sources {
         let mut table = self.inner.lock();
         let wanted = stored.sources.into_iter().filter(|source| source.last_seen >= oldest);
         for source in wanted.take(self.inner.rows_max) {
-            let StoredSource { sender, host, dataset, transport, first_seen, last_seen } = source;
+            let StoredSource { sender, host, dataset, transport, .. } = source;
             // A clock that was put back must not make a source look alive for ever.
-            let (first_seen, last_seen) = (first_seen.min(now), last_seen.min(now));
+            let (first_seen, last_seen) = (source.first_seen.min(now), source.last_seen.min(now));
             let row = table.row(&self.inner, sender, &host, now, 0);
             *row = Row { dataset, transport, first_seen, last_seen, ..Row::new(now) };
+            source.datasets.iter().for_each(|dataset| row.datasets.add(dataset));
         }
     }
 
@@ -85,6 +89,7 @@ impl Sources {
                 sender: sender.clone(),
                 host: host.clone(),
                 dataset: row.dataset.clone(),
+                datasets: row.datasets.iter().map(Into::into).collect(),
                 transport: row.transport.clone(),
                 first_seen: row.first_seen,
                 last_seen: row.last_seen,

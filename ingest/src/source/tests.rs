@@ -113,6 +113,21 @@ fn more_sources_than_the_table_holds_are_folded_and_counted() {
 }
 
 #[test]
+fn a_source_is_known_for_all_that_it_sends() {
+    let Bench { sources, clock, .. } = bench(100);
+    let mut builder = BatchBuilder::new();
+    for dataset in ["web.access", "linux.auth", "own.words"] {
+        let mut event = builder.event(clock.now(), clock.now());
+        event.put(field::HOST_NAME, "web1").put(field::EVENT_DATASET, dataset);
+        event.finish();
+    }
+    sources.observe(&builder.finish(), &[]);
+    let row = &sources.list()[0];
+    assert_eq!(row.dataset, "own.words", "of its last event");
+    assert_eq!(row.datasets, ["web.access", "linux.auth"]);
+}
+
+#[test]
 fn a_rate_fades_when_nothing_comes() {
     let Bench { sources, clock, .. } = bench(100);
     sources.observe(&batch(&clock, &[([203, 0, 113, 1], "a"); 60]), &[]);
@@ -142,6 +157,7 @@ fn a_source_that_does_not_come_back_after_a_restart_is_silent() {
         ("203.0.113.9/web1", "linux.auth", 1, SourceState::Active),
     ];
     assert_eq!(rows, expected);
+    assert_eq!(list[0].datasets, ["linux.auth"], "also of those that were stored");
     assert_eq!(list[1].first_seen, Some(Timestamp::from_seconds(START)));
     sources.refresh();
     let line = "keng_source_last_event_timestamp_seconds{source=\"firewall\"} 1795341600";

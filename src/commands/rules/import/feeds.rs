@@ -97,5 +97,11 @@ pub(super) async fn seen(remote: &Remote) -> BTreeSet<String> {
     };
     let known = known.unwrap_or_default();
     let sources = part(&known, "/sources").as_array().into_iter().flatten();
-    sources.filter_map(|source| part(source, "/dataset").as_str().map(str::to_owned)).collect()
+    let named = |source: &Value| {
+        // A node of an earlier build knows the dataset of the last event only.
+        let all = part(source, "/datasets").as_array().cloned().unwrap_or_default();
+        all.into_iter().chain([part(source, "/dataset").clone()])
+    };
+    let named = sources.flat_map(named);
+    named.filter_map(|dataset| dataset.as_str().map(str::to_owned)).collect()
 }
