@@ -157,6 +157,10 @@ async fn an_analyst_finds_an_event_and_takes_an_alert() {
     browser.find("query-error").await;
 
     browser.click("nav-alerts").await;
+    // What rules on trial found is a list of its own, and there is nothing in it.
+    browser.click("state-trial").await;
+    browser.wait_for_text("alerts-empty", "No alerts").await;
+    browser.click("state-open").await;
     browser.click("alert-open").await;
     browser.wait_for_text("alert-state", "pen").await;
     browser.click("act-ack").await;

@@ -28,7 +28,7 @@ const WORDS = {
     first_rsyslog: "To send everything a Linux machine logs, put this into /etc/rsyslog.d/50-keng.conf and restart rsyslog:",
     first_http: "Over HTTP, with an API token:", first_live: "Wait for the first event",
     state: "State", severity: "Severity", any_severity: "Any severity", state_open: "Open", state_acknowledged: "Acknowledged",
-    state_snoozed: "Snoozed", state_closed: "Closed", state_all: "All", acknowledge: "Acknowledge", close: "Close", reopen: "Reopen", assign: "Assign", take: "Assign to me",
+    state_snoozed: "Snoozed", state_closed: "Closed", state_trial: "On trial", state_all: "All", acknowledge: "Acknowledge", close: "Close", reopen: "Reopen", assign: "Assign", take: "Assign to me",
     close_false: "Close as false positive", select_none: "Select none", selected: "{0} selected", select_alert: "Select: {0}",
     close_title: "Close the alert", verdict: "Verdict", note: "Note", add_note: "Add note", cancel: "Cancel", done: "Done", back: "Close the details",
     true_positive: "True positive: an attack", benign: "Benign: true, and allowed", false_positive: "False positive: the rule was wrong",
@@ -66,7 +66,7 @@ const WORDS = {
     first_rsyslog: "Để gửi toàn bộ nhật ký của một máy Linux, ghi dòng này vào /etc/rsyslog.d/50-keng.conf rồi khởi động lại rsyslog:",
     first_http: "Qua HTTP, với mã API:", first_live: "Chờ sự kiện đầu tiên",
     state: "Trạng thái", severity: "Mức độ", any_severity: "Mọi mức độ", state_open: "Đang mở", state_acknowledged: "Đã tiếp nhận",
-    state_snoozed: "Tạm hoãn", state_closed: "Đã đóng", state_all: "Tất cả", acknowledge: "Tiếp nhận", close: "Đóng", reopen: "Mở lại", assign: "Giao", take: "Nhận về tôi",
+    state_snoozed: "Tạm hoãn", state_closed: "Đã đóng", state_trial: "Đang thử", state_all: "Tất cả", acknowledge: "Tiếp nhận", close: "Đóng", reopen: "Mở lại", assign: "Giao", take: "Nhận về tôi",
     close_false: "Đóng: cảnh báo giả", select_none: "Bỏ chọn", selected: "Đã chọn {0}", select_alert: "Chọn: {0}",
     close_title: "Đóng cảnh báo", verdict: "Kết luận", note: "Ghi chú", add_note: "Thêm ghi chú", cancel: "Huỷ", done: "Xong", back: "Đóng chi tiết",
     true_positive: "Đúng: có tấn công", benign: "Đúng nhưng vô hại", false_positive: "Cảnh báo giả: luật sai",
@@ -830,7 +830,8 @@ function showHeld() {
 
 // ---- Alerts ----------------------------------------------------------------------------------
 
-const STATES = ["open", "acknowledged", "closed", "all"];
+// Alerts of rules on trial are a list of their own: a set on trial must not bury the others.
+const STATES = ["open", "acknowledged", "closed", "all", "trial"];
 const VERDICTS = ["true_positive", "benign", "false_positive", "duplicate", "test", "inconclusive"];
 const desk = { state: "open", severity: "", id: undefined, alert: undefined, cursor: undefined, chosen: new Set() };
 
@@ -851,7 +852,8 @@ function navigateAlerts(changes = {}, id) {
 
 function alertsPath(cursor, limit = 100) {
   const parameters = new URLSearchParams({ limit });
-  if (desk.state !== "all") parameters.set("state", desk.state);
+  if (!["all", "trial"].includes(desk.state)) parameters.set("state", desk.state);
+  parameters.set("test", String(desk.state === "trial"));
   if (desk.severity) parameters.set("severity", desk.severity);
   if (cursor) parameters.set("cursor", cursor);
   return `/api/v1/alerts?${parameters}`;
@@ -1022,7 +1024,7 @@ function askVerdict() {
 async function pollAlerts() {
   if (!session.signed_in || document.hidden) return;
   try {
-    const { total } = await call("GET", "/api/v1/alerts?state=open&limit=1");
+    const { total } = await call("GET", "/api/v1/alerts?state=open&test=false&limit=1");
     $("open-count").textContent = total > 99 ? "99+" : number(total);
     show($("open-count"), total > 0);
     if (place().view === "alerts" && desk.total !== undefined && desk.total !== total && desk.chosen.size === 0) loadAlerts();
