@@ -75,6 +75,10 @@ impl Tables {
                 // Appended to a file that a crash left behind, it would begin with something else.
                 drop(File::create(&name)?);
                 let file = File::options().append(true).open(&name)?;
+                // The state will speak of it, and must not outlive its name.
+                if let Some(folder) = name.parent() {
+                    File::open(folder)?.sync_all()?;
+                }
                 self.open = Some((file, Mark { file: self.last, bytes: 0, whole: 0 }));
             }
         }
