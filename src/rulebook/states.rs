@@ -32,7 +32,12 @@ pub(crate) fn load(data: &Path, known: Option<&RuleStates>) -> anyhow::Result<Ru
     let path = data.join(FILE);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RuleStates::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if known.is_some_and(|known| !known.0.is_empty()) {
+                tracing::warn!(path = %path.display(), "the states of rules are gone: all are on");
+            }
+            return Ok(RuleStates::default());
+        }
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
     match (parse(&bytes), known) {
