@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keng_alerting::Desk;
-use keng_api::{CurrentRules, Reload, SetRuleState, State};
+use keng_api::{CurrentRules, Reload, SetRuleState, State, StatesHoldFor};
 use keng_bus::Topic;
 use keng_config::Settings;
 use keng_event::{Batch, Clock, SystemClock};
@@ -102,8 +102,9 @@ struct Parts {
     /// The generation of rules that the rules stage evaluates.
     rules_in_force: watch::Sender<u64>,
     reload: Reload,
-    /// Absent where rules are not evaluated.
+    /// Absent where states would hold for nothing.
     set_rule_state: Option<SetRuleState>,
+    states_hold_for: StatesHoldFor,
     tail: broadcast::Sender<Arc<Batch>>,
     ingest: Option<Ingest>,
     undecodable: CounterFamily,
@@ -146,6 +147,7 @@ pub(crate) async fn run(
             parts.desk.clone(),
             tokio::runtime::Handle::current(),
             parts.undecodable.with(&["alerting"]),
+            parts.rules.subscribe(),
         );
         desk.spawn(stage::run(stage, parts.road.road(Topic::Findings, &calling)));
         desk.spawn(deliver(parts.desk.clone(), calling.clone()));
@@ -207,9 +209,14 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
         .context("opening the index")?;
     let (rules, _) = watch::channel(rules::load(ground));
     let (rules_in_force, in_force) = watch::channel(0);
-    let evaluates = roles.contains(&Role::Rules);
+    let (evaluates, alerts) = (roles.contains(&Role::Rules), roles.contains(&Role::Alert));
     let changes = rules::Changes::new(ground, &rules, evaluates.then_some(in_force));
-    let set_rule_state = evaluates.then(|| changes.set_rule_state());
+    let states_hold_for = match (alerts, evaluates) {
+        (true, _) => StatesHoldFor::Alerts,
+        (false, true) => StatesHoldFor::OwnFindings,
+        (false, false) => StatesHoldFor::Nothing,
+    };
+    let set_rule_state = (alerts || evaluates).then(|| changes.set_rule_state());
     let (tail, _) = broadcast::channel(TAIL_BATCHES);
     let undecodable = codec::undecodable(registry);
     Ok(Parts {
@@ -221,6 +228,7 @@ async fn open(ground: &Ground, roles: &[Role]) -> anyhow::Result<Parts> {
         rules_in_force,
         reload: changes.reload(),
         set_rule_state,
+        states_hold_for,
         tail,
         ingest: None,
         undecodable,
@@ -320,6 +328,7 @@ impl Parts {
             datasets: keng_ingest::dataset::all(),
             reload: Some(Arc::clone(&self.reload)),
             set_rule_state: self.set_rule_state.clone(),
+            states_hold_for: self.states_hold_for,
             components: housekeeping::components(self),
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::{Value, json};
+
+use crate::reload::write_rule;
 use crate::support::{Node, eventually, missing, shared};
 
 /// A broker of this test's own, in a directory of its own.
@@ -73,4 +76,67 @@ async fn the_road_over_kafka_finds_and_recognises_the_same() {
     node.wait_for_count("*", 2_000).await;
     node.replay(&log, &node.url(), &["--count", "500", "--shift-to-now"]);
     node.wait_for_count("*", 2_500).await;
+}
+
+/// A failed login of `user`.
+async fn log_in(node: &Node, user: &str) {
+    let line = format!(
+        "<38>Oct 11 22:14:15 web1 sshd[812]: Failed password for {user} from 192.0.2.1 port 4711 ssh2"
+    );
+    let post = node.request("POST", "/api/v1/events").header("content-type", "text/plain");
+    let answer = post.body(line).send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+}
+
+/// Waits for a line of the metrics.
+async fn counted(node: &Node, line: &str) {
+    eventually(line, || async {
+        let metrics = node.get("/metrics").await;
+        metrics.as_str().expect("text").contains(line).then_some(())
+    })
+    .await;
+}
+
+async fn set(node: &Node, rule: &str, action: &str) -> Value {
+    node.post(&format!("/api/v1/rules/{rule}:{action}"), &json!({})).await["states_hold_for"]
+        .clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_off_where_alerts_are_opened_calls_nobody_whoever_found_it() {
+    let Some(broker) = Broker::start() else { return };
+    let rules = tempfile::tempdir().expect("a folder");
+    write_rule(rules.path(), "eve", "user.name");
+    write_rule(rules.path(), "mallory", "user.name");
+    let [eve, mallory] = [3, 7].map(|id| format!("{id:0>8}-0000-4000-8000-000000000000"));
+    let desk = Node::start_as(&["alert", "api"], rules.path(), &broker.config()).await;
+    let finder = Node::start_as(&["ingest", "rules", "api"], rules.path(), &broker.config()).await;
+    assert_eq!(desk.get("/api/v1/rules").await["states_hold_for"], "alerts");
+    assert_eq!(set(&desk, &eve, "disable").await, "alerts");
+    log_in(&finder, "eve").await;
+    counted(&desk, "keng_alerts_suppressed_total{reason=\"off\"} 1").await;
+    assert!(desk.alerts().await.is_empty());
+
+    set(&desk, &eve, "test").await;
+    log_in(&finder, "eve").await;
+    let tests = async |count: usize| {
+        eventually(&format!("{count} alerts, tests before others"), || async {
+            let alerts = desk.alerts().await;
+            let tests = alerts.iter().filter(|alert| alert["test"] == true).count();
+            (alerts.len() == count && tests == 1).then_some(())
+        })
+        .await;
+    };
+    tests(1).await;
+    // States at a node that only detects hold for what it finds: it finds nothing then.
+    assert_eq!(set(&finder, &mallory, "disable").await, "own_findings");
+    log_in(&finder, "mallory").await;
+    counted(&finder, "keng_rules_events_evaluated_total 3").await;
+    assert_eq!(set(&finder, &mallory, "enable").await, "own_findings");
+    log_in(&finder, "mallory").await;
+    tests(2).await;
+    let count = |alerts: Vec<Value>| {
+        alerts.iter().find(|alert| alert["test"].is_null()).map(|alert| alert["count"].clone())
+    };
+    assert_eq!(count(desk.alerts().await), Some(json!(1)));
 }

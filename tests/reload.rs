@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Node, eventually, keng_with};
 
 /// A rule that finds `word`, or one that asks for a modifier that nobody knows.
-fn write_rule(folder: &Path, name: &str, field: &str) {
+pub fn write_rule(folder: &Path, name: &str, field: &str) {
     let rule = format!(
         "title: {name}\nid: {:0>8}-0000-4000-8000-000000000000\nlogsource:\n  product: linux\n\
          detection:\n  selection:\n    {field}: {name}\n  condition: selection\n",

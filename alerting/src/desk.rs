@@ -122,6 +122,12 @@ impl Desk {
         Ok(applied)
     }
 
+    /// Counts findings that were left out because their rule is off, so that they are not gone in
+    /// silence. What is off is the caller's to know.
+    pub fn count_off(&self, findings: u64) {
+        self.shared.metrics.suppressed.with(&["off"]).inc_by(findings);
+    }
+
     fn note_trouble(&self, error: Option<&Error>) {
         if let Some(error) = error {
             let reason = match Fault::of(error) {

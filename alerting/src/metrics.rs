@@ -70,7 +70,7 @@ impl Metrics {
             ),
             suppressed: counter(
                 "keng_alerts_suppressed_total",
-                "Alerts recorded but not notified.",
+                "Alerts recorded but not notified; of rules that are off, findings that opened none.",
                 &["reason"],
             ),
             closed: counter(
@@ -179,7 +179,9 @@ impl Metrics {
                 drop(family.with(&[severity]));
             }
         }
-        self.suppressed.with(&["test"]).inc_by(0);
+        for reason in ["off", "test"] {
+            self.suppressed.with(&[reason]).inc_by(0);
+        }
         for reason in ["busy", "corrupt", "full", "io", "other", "read_only"] {
             self.store_errors.with(&["apply", reason]).inc_by(0);
         }

@@ -46,4 +46,6 @@ pub use config::Config;
 pub use error::Error;
 pub use openapi::document as openapi_document;
 pub use server::Server;
-pub use state::{Component, CurrentRules, Reload, RuleStateChange, SetRuleState, State};
+pub use state::{
+    Component, CurrentRules, Reload, RuleStateChange, SetRuleState, State, StatesHoldFor,
+};

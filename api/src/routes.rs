@@ -275,7 +275,7 @@ fn rule_routes() -> Vec<Route> {
             "Turn a rule on (enable) or off (disable), or record its findings and call nobody (test)",
         )
         .may_take("RuleStateReason")
-        .gives("RuleSummary"),
+        .gives("ChangedRule"),
     ]
 }
 

@@ -1,20 +1,21 @@
 //! Turning rules on and off, and putting them on trial.
 //!
 //! What happens to the states, and when they are in force, is the node's matter; here is who may
-//! ask for it and what the answer looks like.
+//! ask for it and what the answer looks like. States are a node's own, so the answer says what they
+//! hold for.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use keng_rules_engine::{RuleState, RuleSummary};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
 use crate::app::App;
 use crate::extract::OptionalBody;
 use crate::problem::{Code, Problem};
-use crate::state::RuleStateChange;
+use crate::state::{RuleStateChange, StatesHoldFor};
 
 /// Longest note, in characters, as with alerts.
 const NOTE_CHARACTERS_MAX: usize = 4_000;
@@ -26,16 +27,27 @@ pub(crate) struct Why {
     note: Option<String>,
 }
 
+/// A rule as it is now.
+#[derive(Serialize)]
+pub(crate) struct Changed {
+    #[serde(flatten)]
+    rule: RuleSummary,
+    states_hold_for: StatesHoldFor,
+}
+
 /// `POST /api/v1/rules/{id}:enable`, `:disable`, `:test`.
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(path): Path<String>,
     OptionalBody(Why { note }): OptionalBody<Why>,
-) -> Result<Json<RuleSummary>, Problem> {
+) -> Result<Json<Changed>, Problem> {
     let rules = app.state.rules.as_ref().ok_or_else(|| Problem::role_absent("rules"))?;
-    let change = app.state.set_rule_state.clone();
-    let change = change.ok_or_else(|| Problem::role_absent("rules"))?;
+    let change = app.state.set_rule_state.clone().ok_or_else(|| {
+        let detail = "states of rules hold for nothing on a node that neither opens alerts nor \
+                      evaluates rules";
+        Problem::new(Code::RoleAbsent, detail).hint("ask the node with the role 'alert'")
+    })?;
     let (id, state, deed) = asked(&path)?;
     if note.as_ref().is_some_and(|note| note.chars().count() > NOTE_CHARACTERS_MAX) {
         let detail = format!("the note is too long: at most {NOTE_CHARACTERS_MAX} characters");
@@ -54,7 +66,8 @@ pub(crate) async fn change(
     change(RuleStateChange { rule: id.to_owned(), state, by, note }).await.map_err(|reason| {
         Problem::new(Code::Unavailable, reason).hint("see what is in force with GET /api/v1/rules")
     })?;
-    find().map(Json).ok_or_else(|| Problem::not_found("rule", id))
+    let rule = find().ok_or_else(|| Problem::not_found("rule", id))?;
+    Ok(Json(Changed { rule, states_hold_for: app.state.states_hold_for }))
 }
 
 /// The rule, its new state, and the word for the audit log. The router knows no suffix after a

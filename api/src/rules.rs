@@ -11,12 +11,12 @@ use keng_rules_engine::{
 };
 use serde::Serialize;
 
-use crate::CurrentRules;
 use crate::access::{Caller, forbidden};
 use crate::app::App;
 use crate::extract::{bytes, media_type};
 use crate::limits::BODY_BYTES_MAX;
 use crate::problem::{Code, Problem};
+use crate::{CurrentRules, StatesHoldFor};
 
 /// Most rules that a request may name: they are looked for one by one.
 const IDS_MAX: usize = 1_000;
@@ -24,6 +24,7 @@ const IDS_MAX: usize = 1_000;
 #[derive(Serialize)]
 pub(crate) struct RuleList {
     rules: Vec<Listed>,
+    states_hold_for: StatesHoldFor,
     /// What is wrong with the rules that do not run.
     problems: Vec<RuleProblem>,
 }
@@ -43,7 +44,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<RuleList>, 
         activity: current.rules.activity(number),
     };
     let rules = current.rules.summaries().iter().enumerate().map(listed).collect();
-    Ok(Json(RuleList { rules, problems: current.problems.to_vec() }))
+    let (problems, states_hold_for) = (current.problems.to_vec(), app.state.states_hold_for);
+    Ok(Json(RuleList { rules, states_hold_for, problems }))
 }
 
 #[derive(Serialize)]

@@ -40,8 +40,10 @@ pub struct State {
     pub datasets: &'static [Dataset],
     /// Reads the configuration and the rules anew.
     pub reload: Option<Reload>,
-    /// Turns rules on and off; absent where detection does not run.
+    /// Turns rules on and off; absent where their states hold for nothing.
     pub set_rule_state: Option<SetRuleState>,
+    /// What the states of rules that this node knows hold for.
+    pub states_hold_for: StatesHoldFor,
     /// The parts of this node and whether they are ready, for `/-/ready` and the status route.
     pub components: Arc<dyn Fn() -> Vec<Component> + Send + Sync>,
     /// Keng's version.
@@ -61,6 +63,19 @@ pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + S
 /// keeps it from that in words.
 pub type SetRuleState =
     Arc<dyn Fn(RuleStateChange) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// What the states of rules that a node knows hold for: each node has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatesHoldFor {
+    /// Every alert that this node opens, whichever node found what it is about; and what it finds
+    /// itself.
+    Alerts,
+    /// What this node finds itself: alerts are opened by another, as the states there have it.
+    OwnFindings,
+    /// Nothing: this node neither evaluates rules nor opens alerts.
+    Nothing,
+}
 
 /// What somebody wants of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

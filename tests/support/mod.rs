@@ -99,6 +99,8 @@ pub struct Node {
     http: reqwest::Client,
     addresses: Value,
     token: String,
+    /// What it does; all if nothing is said.
+    roles: Vec<String>,
 }
 
 /// Listens everywhere on free ports of loopback, with the shipped rules.
@@ -129,30 +131,35 @@ impl Node {
         let dir = tempfile::tempdir().expect("a directory");
         let config = base_config(dir.path()) + extra;
         std::fs::write(dir.path().join("keng.toml"), config).expect("the configuration");
-        Self::start_in(dir).await
+        Self::start_in(dir, Vec::new()).await
     }
 
     /// Starts a node with the rules of one folder instead of the shipped ones, and value lists in
     /// `lists` below it.
     pub async fn start_with_rules(rules: &Path) -> Self {
+        Self::start_as(&[], rules, "").await
+    }
+
+    /// The same with some roles only; `extra` is appended to the configuration.
+    pub async fn start_as(roles: &[&str], rules: &Path, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules");
         let config = base_config(dir.path())
             .replace(&shipped.display().to_string(), &rules.display().to_string())
             .replace("[rules]", &format!("[rules]\nlists = \"{}/lists\"", rules.display()));
-        std::fs::write(dir.path().join("keng.toml"), config).expect("the configuration");
-        Self::start_in(dir).await
+        std::fs::write(dir.path().join("keng.toml"), config + extra).expect("the configuration");
+        Self::start_in(dir, roles.iter().map(|role| (*role).to_owned()).collect()).await
     }
 
-    async fn start_in(dir: TempDir) -> Self {
-        let child = Self::spawn(dir.path());
-        let http = client();
-        let mut node = Self { child, dir, http, addresses: Value::Null, token: String::new() };
+    async fn start_in(dir: TempDir, roles: Vec<String>) -> Self {
+        let child = Self::spawn(dir.path(), &roles);
+        let (http, addresses, token) = (client(), Value::Null, String::new());
+        let mut node = Self { child, dir, http, addresses, token, roles };
         node.wait_until_ready().await;
         node
     }
 
-    fn spawn(dir: &Path) -> Child {
+    fn spawn(dir: &Path, roles: &[String]) -> Child {
         drop(std::fs::remove_file(dir.join("data/node.json")));
         let log = std::fs::File::options()
             .create(true)
@@ -165,6 +172,7 @@ impl Node {
             .arg(dir.join("keng.toml"))
             .arg("--data")
             .arg(dir.join("data"))
+            .args(roles.iter().flat_map(|role| ["--roles", role]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -197,7 +205,7 @@ impl Node {
     /// `kill -9`, then the same node again on the same directory.
     pub async fn kill_and_restart(&mut self) {
         self.kill();
-        self.child = Self::spawn(self.dir.path());
+        self.child = Self::spawn(self.dir.path(), &self.roles);
         self.wait_until_ready().await;
     }
 
@@ -229,7 +237,7 @@ impl Node {
     /// The orderly end, then the same node again.
     pub async fn restart(&mut self) {
         assert!(self.stop().success(), "{}", self.log());
-        self.child = Self::spawn(self.dir.path());
+        self.child = Self::spawn(self.dir.path(), &self.roles);
         self.wait_until_ready().await;
     }
 

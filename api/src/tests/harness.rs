@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use crate::app::App;
 use crate::server::Peer;
-use crate::{Component, Config, CurrentRules, State, routes};
+use crate::{Component, Config, CurrentRules, State, StatesHoldFor, routes};
 
 pub(super) const PASSWORD: &str = "correct horse battery";
 
@@ -80,6 +80,7 @@ impl Node {
             datasets: &[],
             reload: None,
             set_rule_state: None,
+            states_hold_for: StatesHoldFor::Alerts,
             components: Arc::new(|| vec![Component { name: "index", ready: true, detail: None }]),
             version: "0.0.0",
         };

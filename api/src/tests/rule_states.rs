@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::harness::{Node, request};
 use crate::app::App;
-use crate::{Config, CurrentRules, RuleStateChange, SetRuleState, State, routes};
+use crate::{Config, CurrentRules, RuleStateChange, SetRuleState, State, StatesHoldFor, routes};
 
 const RULES: &str = "title: A\nid: a:b\nlogsource: {category: test}\n\
     detection: {s: {x: 1}, condition: s}\n";
@@ -32,8 +32,13 @@ async fn node() -> (Node, Arc<Mutex<Vec<RuleStateChange>>>) {
         Box::pin(async { Ok(()) })
     });
     let registry = keng_metrics::Registry::new();
-    node.state =
-        State { rules: Some(receiver), set_rule_state: Some(set), registry, ..node.state.clone() };
+    node.state = State {
+        rules: Some(receiver),
+        set_rule_state: Some(set),
+        states_hold_for: StatesHoldFor::OwnFindings,
+        registry,
+        ..node.state.clone()
+    };
     let app = App::new(node.state.clone(), &Config::default(), node.stop.clone());
     node.router = routes::router(app);
     (node, asked)
@@ -55,6 +60,7 @@ async fn a_rule_is_put_into_each_state_and_the_answer_says_who_did_it() {
         let rule = answer.json();
         assert_eq!((&rule["id"], &rule["state"]), (&json!("a:b"), &json!(state.as_str())));
         assert_eq!(rule["state_from"]["by"], "token:engineer");
+        assert_eq!(rule["states_hold_for"], "own_findings");
         let last = asked.lock().unwrap().pop().unwrap();
         assert_eq!((last.state, last.note), (state, note));
     }

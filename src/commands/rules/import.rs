@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use keng_config::BusKind;
 use keng_event::{Clock, SystemClock};
 use keng_rules_engine::{Config, Decided, Decision, Loaded, RuleState, RuleStates, RuleSummary};
 use serde_json::{Value, json};
@@ -112,6 +113,12 @@ pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
     let about = About { source: from.display().to_string(), imported_at: now, state };
     let place = staged.put_in_place(&about)?;
     output::note(&format!("the set {name} lies under {}", place.display()));
+    if settings.bus.kind == BusKind::Kafka {
+        output::note(
+            "other nodes on this Kafka do not have it: import it on each with the role rules, and on \
+             the one with the role alert, where its states are decided",
+        );
+    }
     arguments.tell_node().await
 }
 

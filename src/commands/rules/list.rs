@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keng_config::Settings;
 use keng_event::Severity;
-use keng_rules_engine::RuleState;
+use keng_rules_engine::{RuleSet, RuleState};
 use serde_json::Value;
 
 use crate::client::{Remote, part};
@@ -49,22 +50,38 @@ impl Place {
     pub(super) async fn rules(&self) -> anyhow::Result<Vec<Value>> {
         if self.remote.names_node() {
             let answer: Value = self.remote.client()?.get("/api/v1/rules").await?;
+            note_reach(&answer);
             return Ok(part(&answer, "/rules").as_array().cloned().unwrap_or_default());
         }
-        let rules = offline(self.config.as_deref(), self.remote.data())?;
+        let rules = offline(&settings(self.config.as_deref())?, self.remote.data())?;
         let values = rules.summaries().iter().map(serde_json::to_value);
         Ok(values.collect::<Result<_, _>>()?)
     }
 }
 
+/// Says what a node's states of rules hold for, where that is not everything.
+pub(super) fn note_reach(answer: &Value) {
+    output::note(match part(answer, "/states_hold_for").as_str() {
+        Some("own_findings") => {
+            "these states hold only for what this node finds: alerts are opened by another node, \
+             as the states there have it"
+        }
+        Some("nothing") => {
+            "these states hold for nothing: this node neither opens alerts nor evaluates rules"
+        }
+        _ => return,
+    });
+}
+
+/// The settings that a node would have.
+pub(super) fn settings(config: Option<&Path>) -> anyhow::Result<Settings> {
+    keng_config::load(config)
+        .map_err(|problems| Failure::error(Exit::Invalid, problems.to_string()))
+}
+
 /// The rules that a node would run; what is wrong with others is told on standard error.
-pub(super) fn offline(
-    config: Option<&Path>,
-    data: &Path,
-) -> anyhow::Result<keng_rules_engine::RuleSet> {
+pub(super) fn offline(settings: &Settings, data: &Path) -> anyhow::Result<RuleSet> {
     output::note(&format!("no node runs on {}: reading the rule files", data.display()));
-    let settings = keng_config::load(config)
-        .map_err(|problems| Failure::error(Exit::Invalid, problems.to_string()))?;
     let mut loaded = rulebook::sets::load(&settings.rules, data);
     for problem in &loaded.problems {
         output::note(&format!("not loaded: {problem}"));

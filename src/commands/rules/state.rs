@@ -1,6 +1,7 @@
 //! `keng rules state`: turns rules on and off, or puts them on trial.
 
 use clap::Args;
+use keng_config::BusKind;
 use keng_event::{Clock, SystemClock};
 use keng_rules_engine::{Decided, Decision, RuleState};
 use serde_json::{Value, json};
@@ -42,15 +43,18 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
             RuleState::Test => "test",
         };
         let body = note.as_ref().map_or_else(|| json!({}), |note| json!({"note": note}));
+        let mut last = Value::Null;
         for id in ids {
             let path = format!("/api/v1/rules/{}:{action}", percent_encode(id));
-            let _rule: Value = client.post(&path, &body).await?;
+            last = client.post(&path, &body).await?;
             output::note(&format!("{id}: {state}"));
         }
+        list::note_reach(&last);
         return Ok(Exit::Fine);
     }
     let data = place.remote.data();
-    let rules = list::offline(place.config.as_deref(), data)?;
+    let settings = list::settings(place.config.as_deref())?;
+    let rules = list::offline(&settings, data)?;
     let unknown = ids.iter().find(|id| !rules.summaries().iter().any(|rule| rule.id == **id));
     if let Some(id) = unknown {
         let reason = format!("there is no rule '{id}'\n  hint: `keng rules list` has all of them");
@@ -65,5 +69,11 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
         }
     })?;
     output::note(&format!("{} rules are {state} from the next start of the node", ids.len()));
+    if settings.bus.kind == BusKind::Kafka {
+        output::note(
+            "of several nodes on this Kafka, it is the states of the one with the role alert that \
+             hold for alerts",
+        );
+    }
     Ok(Exit::Fine)
 }
