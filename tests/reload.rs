@@ -206,13 +206,52 @@ async fn a_rules_state_is_in_force_at_once_and_survives_a_restart() {
     .await;
 }
 
-/// Runs `keng rules import` beside the node; gives its lines.
-fn import(node: &Node, arguments: &[&str]) -> Vec<Value> {
+/// Runs a command about rules beside the node.
+fn run(node: &Node, arguments: &[&str]) -> std::process::Output {
     let (data, config) = (node.dir().join("data"), node.dir().join("keng.toml"));
     let [data, config] = [&data, &config].map(|path| path.to_str().expect("a path"));
-    let mut all = vec!["rules", "import", "--json", "--data", data, "--config", config];
-    all.extend(arguments);
-    let output = keng_with(&all, b"");
+    let all = [&["rules"], arguments, &["--data", data, "--config", config]].concat();
+    keng_with(&all, b"")
+}
+
+/// Rules that are off.
+async fn off(node: &Node) -> usize {
+    let answer = node.get("/api/v1/rules").await;
+    answer["rules"].as_array().expect("rules").iter().filter(|rule| rule["state"] == "off").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rules_are_turned_off_in_one_step_or_none_is() {
+    let rules = tempfile::tempdir().expect("a folder");
+    write_rule(rules.path(), "eve", "user.name");
+    write_rule(rules.path(), "mallory", "user.name");
+    let [eve, mallory] = [3, 7].map(|id| format!("{id:0>8}-0000-4000-8000-000000000000"));
+    let mut node = Node::start_with_rules(rules.path()).await;
+    let refused = run(&node, &["state", "off", &eve, "nosuch", "noneither"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("'nosuch', 'noneither'"), "{said}");
+    assert_eq!(off(&node).await, 0);
+    assert!(run(&node, &["state", "off", &eve, &mallory]).status.success());
+    assert_eq!(off(&node).await, 2);
+    let metrics = node.get("/metrics").await;
+    let own = |line: &&str| line.starts_with("keng_http_requests_total") && line.contains(":state");
+    let answers: Vec<_> = metrics.as_str().expect("text").lines().filter(own).collect();
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    assert!(answers.iter().all(|line| line.ends_with(" 1")), "{answers:?}");
+
+    // The same beside a node that does not run.
+    assert!(node.stop().success());
+    let refused = run(&node, &["state", "on", &eve, "nosuch", "noneither"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("'nosuch', no rule 'noneither'"), "{said}");
+    assert!(run(&node, &["state", "test", &mallory]).status.success());
+    let listed = String::from_utf8(run(&node, &["list", "--state", "off"]).stdout).expect("text");
+    assert!(listed.contains(&eve) && !listed.contains(&mallory), "{listed}");
+}
+
+/// Runs `keng rules import` beside the node; gives its lines.
+fn import(node: &Node, arguments: &[&str]) -> Vec<Value> {
+    let output = run(node, &[&["import", "--json"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).expect("text");
     lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()

@@ -62,4 +62,15 @@ impl App {
     ) -> Result<(), Problem> {
         Ok(self.state.people.audit(&caller.actor(), action, object, detail).await?)
     }
+
+    /// The same for several things, each with an entry of its own.
+    pub(crate) async fn audit_each(
+        &self,
+        caller: &Caller,
+        action: &str,
+        objects: &[String],
+        detail: Option<&str>,
+    ) -> Result<(), Problem> {
+        Ok(self.state.people.audit_each(&caller.actor(), action, objects, detail).await?)
+    }
 }

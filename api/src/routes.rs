@@ -269,6 +269,14 @@ fn rule_routes() -> Vec<Route> {
         .takes("ExplainRequest")
         .gives("ExplainAnswer"),
         post(
+            "/api/v1/rules:state",
+            Needs(P::ManageRules),
+            rule_states::change_many,
+            "Turn rules on or off or put them on test in one step, all or none",
+        )
+        .takes("RuleStates")
+        .gives("ChangedRules"),
+        post(
             "/api/v1/rules/{id}:{action}",
             Needs(P::ManageRules),
             rule_states::change,

@@ -1,9 +1,10 @@
-//! Turning rules on and off, and putting them on trial.
+//! Turning rules on and off, and putting them on trial; one, or many in one step.
 //!
 //! What happens to the states, and when they are in force, is the node's matter; here is who may
 //! ask for it and what the answer looks like. States are a node's own, so the answer says what they
 //! hold for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -13,17 +14,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::extract::OptionalBody;
+use crate::extract::{Body, OptionalBody};
 use crate::problem::{Code, Problem};
 use crate::state::{RuleStateChange, StatesHoldFor};
 
 /// Longest note, in characters, as with alerts.
 const NOTE_CHARACTERS_MAX: usize = 4_000;
 
+/// Most rules that one request may name; a node loads no more.
+const RULES_MAX: usize = 20_000;
+
+/// Unknown ids that a refusal names.
+const UNKNOWN_SHOWN_MAX: usize = 10;
+
 /// Why the rule is in this state.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Why {
+    note: Option<String>,
+}
+
+/// The state that several rules are to have.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Many {
+    ids: Vec<String>,
+    state: RuleState,
     note: Option<String>,
 }
 
@@ -35,6 +51,13 @@ pub(crate) struct Changed {
     states_hold_for: StatesHoldFor,
 }
 
+/// Rules as they are now, in the order in which they were named.
+#[derive(Serialize)]
+pub(crate) struct ManyChanged {
+    rules: Vec<RuleSummary>,
+    states_hold_for: StatesHoldFor,
+}
+
 /// `POST /api/v1/rules/{id}:enable`, `:disable`, `:test`.
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
@@ -42,46 +65,104 @@ pub(crate) async fn change(
     Path(path): Path<String>,
     OptionalBody(Why { note }): OptionalBody<Why>,
 ) -> Result<Json<Changed>, Problem> {
-    let rules = app.state.rules.as_ref().ok_or_else(|| Problem::role_absent("rules"))?;
-    let change = app.state.set_rule_state.clone().ok_or_else(|| {
-        let detail = "states of rules hold for nothing on a node that neither opens alerts nor \
-                      evaluates rules";
-        Problem::new(Code::RoleAbsent, detail).hint("ask the node with the role 'alert'")
-    })?;
-    let (id, state, deed) = asked(&path)?;
-    if note.as_ref().is_some_and(|note| note.chars().count() > NOTE_CHARACTERS_MAX) {
-        let detail = format!("the note is too long: at most {NOTE_CHARACTERS_MAX} characters");
-        return Err(Problem::new(Code::Invalid, detail));
-    }
-    let find = || rules.borrow().rules.summaries().iter().find(|rule| rule.id == id).cloned();
-    if find().is_none() {
-        return Err(Problem::not_found("rule", id)
-            .hint(
-            "`keng rules list` and `GET /api/v1/rules` have all of them, the latter also what keeps \
-             others from running",
-        ));
-    }
-    app.audit(&caller, deed, Some(id), note.as_deref()).await?;
-    let by = caller.actor().name;
-    change(RuleStateChange { rule: id.to_owned(), state, by, note }).await.map_err(|reason| {
-        Problem::new(Code::Unavailable, reason).hint("see what is in force with GET /api/v1/rules")
-    })?;
-    let rule = find().ok_or_else(|| Problem::not_found("rule", id))?;
+    let (id, state) = asked(&path)?;
+    let mut rules = app.put(&caller, vec![id.to_owned()], state, note).await?;
+    let rule = rules.pop().ok_or_else(|| Problem::not_found("rule", id))?;
     Ok(Json(Changed { rule, states_hold_for: app.state.states_hold_for }))
 }
 
-/// The rule, its new state, and the word for the audit log. The router knows no suffix after a
-/// parameter, so it comes with it.
-fn asked(path: &str) -> Result<(&str, RuleState, &'static str), Problem> {
+/// `POST /api/v1/rules:state`.
+pub(crate) async fn change_many(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(Many { ids, state, note }): Body<Many>,
+) -> Result<Json<ManyChanged>, Problem> {
+    if ids.len() > RULES_MAX {
+        return Err(Problem::new(Code::Malformed, format!("at most {RULES_MAX} `ids` are taken")));
+    }
+    let mut seen = BTreeSet::new();
+    let ids = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
+    let rules = app.put(&caller, ids, state, note).await?;
+    Ok(Json(ManyChanged { rules, states_hold_for: app.state.states_hold_for }))
+}
+
+impl App {
+    /// Puts rules into a state: all of them, or none where one is unknown.
+    async fn put(
+        &self,
+        caller: &Caller,
+        ids: Vec<String>,
+        state: RuleState,
+        note: Option<String>,
+    ) -> Result<Vec<RuleSummary>, Problem> {
+        let change = self.state.set_rule_state.clone().ok_or_else(|| {
+            let detail = "states of rules hold for nothing on a node that neither opens alerts nor \
+                          evaluates rules";
+            Problem::new(Code::RoleAbsent, detail).hint("ask the node with the role 'alert'")
+        })?;
+        if note.as_ref().is_some_and(|note| note.chars().count() > NOTE_CHARACTERS_MAX) {
+            let detail = format!("the note is too long: at most {NOTE_CHARACTERS_MAX} characters");
+            return Err(Problem::new(Code::Invalid, detail));
+        }
+        let (_, unknown) = self.find(&ids)?;
+        if !unknown.is_empty() {
+            return Err(none_changed(&unknown));
+        }
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deed = match state {
+            RuleState::On => "rule_enabled",
+            RuleState::Off => "rule_disabled",
+            RuleState::Test => "rule_put_on_test",
+        };
+        self.audit_each(caller, deed, &ids, note.as_deref()).await?;
+        let by = caller.actor().name;
+        let wanted = RuleStateChange { rules: ids.clone(), state, by, note };
+        change(wanted).await.map_err(|reason| {
+            Problem::new(Code::Unavailable, reason)
+                .hint("see what is in force with GET /api/v1/rules")
+        })?;
+        // What a reload took away meanwhile is left out.
+        Ok(self.find(&ids)?.0)
+    }
+
+    /// The rules of these ids as they are now, and the ids that none has.
+    fn find<'i>(&self, ids: &'i [String]) -> Result<(Vec<RuleSummary>, Vec<&'i str>), Problem> {
+        let rules = self.current()?.rules;
+        let known: BTreeMap<&str, &RuleSummary> =
+            rules.summaries().iter().map(|rule| (rule.id.as_str(), rule)).collect();
+        let found = ids.iter().filter_map(|id| known.get(id.as_str()));
+        let found = found.map(|rule| (*rule).clone()).collect();
+        let unknown = ids.iter().map(String::as_str).filter(|id| !known.contains_key(id)).collect();
+        Ok((found, unknown))
+    }
+}
+
+fn none_changed(unknown: &[&str]) -> Problem {
+    let quoted = |id: &&str| format!("'{}'", id.chars().take(80).collect::<String>());
+    let shown: Vec<String> = unknown.iter().take(UNKNOWN_SHOWN_MAX).map(quoted).collect();
+    let more = match unknown.len().saturating_sub(UNKNOWN_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = if unknown.len() == 1 { "there is no rule" } else { "there are no rules" };
+    Problem::new(Code::NotFound, format!("{what} {}{more}", shown.join(", "))).hint(
+        "nothing was changed; `keng rules list` and `GET /api/v1/rules` have all rules, the latter \
+         also what keeps others from running",
+    )
+}
+
+/// The rule and its new state. The router knows no suffix after a parameter, so it comes with it.
+fn asked(path: &str) -> Result<(&str, RuleState), Problem> {
     let known = |word: &str| match word {
-        "enable" => Some((RuleState::On, "rule_enabled")),
-        "disable" => Some((RuleState::Off, "rule_disabled")),
-        "test" => Some((RuleState::Test, "rule_put_on_test")),
+        "enable" => Some(RuleState::On),
+        "disable" => Some(RuleState::Off),
+        "test" => Some(RuleState::Test),
         _ => None,
     };
     let parts = path.rsplit_once(':').and_then(|(id, word)| Some((id, known(word)?)));
-    let (id, (state, deed)) = parts.ok_or_else(|| {
+    parts.ok_or_else(|| {
         Problem::not_found("route", path).hint("add :enable, :disable or :test to the rule's id")
-    })?;
-    Ok((id, state, deed))
+    })
 }

@@ -134,7 +134,8 @@ impl App {
         Ok((Loaded { rules, ..Loaded::default() }, settings))
     }
 
-    fn current(&self) -> Result<CurrentRules, Problem> {
+    /// The rules that are in force, or shall be.
+    pub(crate) fn current(&self) -> Result<CurrentRules, Problem> {
         let current = self.state.rules.as_ref().ok_or_else(|| Problem::role_absent("rules"))?;
         Ok(current.borrow().clone())
     }

@@ -59,7 +59,7 @@ impl fmt::Debug for State {
 /// Reloads; gives what was reloaded in words, or what kept the old configuration running.
 pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
-/// Changes the state of a rule. Resolves when the change is durable and in force, or gives what
+/// Changes the states of rules. Resolves when the change is durable and in force, or gives what
 /// keeps it from that in words.
 pub type SetRuleState =
     Arc<dyn Fn(RuleStateChange) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -77,12 +77,12 @@ pub enum StatesHoldFor {
     Nothing,
 }
 
-/// What somebody wants of a rule.
+/// What somebody wants of some rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleStateChange {
-    /// Its id.
-    pub rule: String,
-    /// Its new state.
+    /// Their ids.
+    pub rules: Vec<String>,
+    /// Their new state.
     pub state: RuleState,
     /// Who wants it.
     pub by: String,

@@ -159,11 +159,13 @@ impl Changes {
         let (data, at) = (self.place.data.clone(), self.clock.now());
         let generation = current.generation + 1;
         let decide = move || {
-            let RuleStateChange { rule, state, by, note } = change;
-            tracing::info!(rule, %state, by, "state of a rule changed");
+            let RuleStateChange { rules, state, by, note } = change;
+            for rule in &rules {
+                tracing::info!(rule, %state, by, "state of a rule changed");
+            }
             let decided = Decided { state, decision: Decision { by, at, note } };
             let states = states::update(&data, Some(&current.states), |states| {
-                states.0.insert(rule, decided);
+                states.0.extend(rules.into_iter().map(|rule| (rule, decided.clone())));
             })?;
             let rules = Arc::new(current.rules.in_states(&states));
             Ok(CurrentRules { rules, states: Arc::new(states), generation, ..current })

@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Row as _};
 use super::People;
 use crate::alert::Actor;
 use crate::error::{Doing as _, Error};
-use crate::store::{self, Database, Row, Transaction};
+use crate::store::{self, Database, Row, Transaction, pieces};
 
 /// Entries on a page unless fewer are asked for.
 const PAGE_MAX: u32 = 500;
@@ -72,22 +72,37 @@ pub(crate) async fn record(
     object: Option<&str>,
     detail: Option<&str>,
 ) -> Result<(), Error> {
-    let number = store::next_number(transaction, "audit", 1).await?;
+    record_each(transaction, at, actor, action, &[object], detail).await
+}
+
+/// The same for each of several objects.
+async fn record_each(
+    transaction: &mut Transaction<'_>,
+    at: Timestamp,
+    actor: &Actor,
+    action: &str,
+    objects: &[Option<&str>],
+    detail: Option<&str>,
+) -> Result<(), Error> {
+    let count = i64::try_from(objects.len()).unwrap_or(i64::MAX);
+    let first = store::next_number(transaction, "audit", count).await?;
     let detail = detail.map(|text| text.chars().take(DETAIL_CHARACTERS_MAX).collect::<String>());
-    sqlx::query(
-        "INSERT INTO audit (number, at, actor, action, object, detail, address) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(number)
-    .bind(at.as_nanos())
-    .bind(&actor.name)
-    .bind(action)
-    .bind(object)
-    .bind(detail)
-    .bind(actor.address.map(|address| address.to_string()))
-    .execute(&mut **transaction)
-    .await
-    .doing("write the audit log")?;
+    let numbered: Vec<_> = (first..).zip(objects).collect();
+    for piece in pieces(&numbered) {
+        let mut insert = QueryBuilder::<Database>::new(
+            "INSERT INTO audit (number, at, actor, action, object, detail, address) ",
+        );
+        insert.push_values(piece, |mut row, (number, object)| {
+            row.push_bind(*number)
+                .push_bind(at.as_nanos())
+                .push_bind(actor.name.clone())
+                .push_bind(action.to_owned())
+                .push_bind(object.map(str::to_owned))
+                .push_bind(detail.clone())
+                .push_bind(actor.address.map(|address| address.to_string()));
+        });
+        insert.build().execute(&mut **transaction).await.doing("write the audit log")?;
+    }
     Ok(())
 }
 
@@ -106,6 +121,23 @@ impl People {
     ) -> Result<(), Error> {
         let mut transaction = self.store.begin("audit").await?;
         record(transaction.sql(), self.now(), actor, action, object, detail).await?;
+        transaction.commit().await
+    }
+
+    /// Appends an entry for each of several things to which the same is done, all or none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn audit_each(
+        &self,
+        actor: &Actor,
+        action: &str,
+        objects: &[String],
+        detail: Option<&str>,
+    ) -> Result<(), Error> {
+        let objects: Vec<_> = objects.iter().map(|object| Some(object.as_str())).collect();
+        let mut transaction = self.store.begin("audit").await?;
+        record_each(transaction.sql(), self.now(), actor, action, &objects, detail).await?;
         transaction.commit().await
     }
 

@@ -12,7 +12,8 @@ use crate::app::App;
 use crate::{Config, CurrentRules, RuleStateChange, SetRuleState, State, StatesHoldFor, routes};
 
 const RULES: &str = "title: A\nid: a:b\nlogsource: {category: test}\n\
-    detection: {s: {x: 1}, condition: s}\n";
+    detection: {s: {x: 1}, condition: s}\n---\n\
+    title: C\nid: c\nlogsource: {category: test}\ndetection: {s: {x: 2}, condition: s}\n";
 
 /// A node whose rules change as the real one's do, and what it was asked for.
 async fn node() -> (Node, Arc<Mutex<Vec<RuleStateChange>>>) {
@@ -23,9 +24,11 @@ async fn node() -> (Node, Arc<Mutex<Vec<RuleStateChange>>>) {
     let noted = Arc::clone(&asked);
     let set: SetRuleState = Arc::new(move |change: RuleStateChange| {
         noted.lock().unwrap().push(change.clone());
-        let RuleStateChange { rule, state, by, note } = change;
+        let RuleStateChange { rules, state, by, note } = change;
         let decision = Decision { by, at: keng_event::Timestamp::EPOCH, note };
-        let states = RuleStates([(rule, Decided { state, decision })].into());
+        let decided = Decided { state, decision };
+        let states = rules.into_iter().map(|rule| (rule, decided.clone()));
+        let states = RuleStates(states.collect());
         sender.send_modify(|current| {
             current.rules = Arc::new(current.rules.in_states(&states));
         });
@@ -70,6 +73,44 @@ async fn a_rule_is_put_into_each_state_and_the_answer_says_who_did_it() {
     let entries = log["entries"].as_array().unwrap().iter().filter(of_rules);
     let told: Vec<_> = entries.map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(told, ["rule_enabled", "rule_put_on_test", "rule_disabled"]);
+}
+
+#[tokio::test]
+async fn many_rules_change_in_one_step_or_none_does() {
+    let (node, asked) = node().await;
+    let token = node.token(Role::Engineer).await;
+    let put = |ids: Value| {
+        let body = json!({"ids": ids, "state": "off", "note": "ồn"});
+        node.send(request("POST", "/api/v1/rules:state", &token, Some(body)))
+    };
+    let answer = put(json!(["a:b", "gone", "c", "lost"])).await;
+    assert_eq!(answer.code(), "not_found");
+    assert!(
+        answer.text.contains("'gone', 'lost'\"") && answer.text.contains("nothing was changed")
+    );
+    let gone: Vec<_> = (0..1_000).map(|number| format!("gone{number}")).collect();
+    assert!(put(json!(gone)).await.text.contains("'gone9' and 990 more"));
+    assert_eq!(put(json!([])).await.json()["rules"], json!([]));
+    assert!(asked.lock().unwrap().is_empty());
+
+    let answer = put(json!(["c", "a:b", "c"])).await.json();
+    let rules = answer["rules"].as_array().unwrap().iter();
+    let told: Vec<_> = rules.map(|rule| (&rule["id"], &rule["state"])).collect();
+    assert_eq!(told, [(&json!("c"), &json!("off")), (&json!("a:b"), &json!("off"))]);
+    assert_eq!(answer["states_hold_for"], "own_findings");
+    let wanted = RuleStateChange {
+        rules: vec!["c".into(), "a:b".into()],
+        state: RuleState::Off,
+        by: "token:engineer".into(),
+        note: Some("ồn".into()),
+    };
+    assert_eq!(*asked.lock().unwrap(), [wanted]);
+    let administrator = node.token(Role::Administrator).await;
+    let path = "/api/v1/audit?action=rule_disabled";
+    let log = node.send(request("GET", path, &administrator, None)).await.json();
+    let entries = log["entries"].as_array().unwrap().iter();
+    let told: Vec<_> = entries.map(|entry| (&entry["object"], &entry["detail"])).collect();
+    assert_eq!(told, [(&json!("a:b"), &json!("ồn")), (&json!("c"), &json!("ồn"))]);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `keng rules state`: turns rules on and off, or puts them on trial.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use keng_config::BusKind;
 use keng_event::{Clock, SystemClock};
@@ -7,7 +9,6 @@ use keng_rules_engine::{Decided, Decision, RuleState};
 use serde_json::{Value, json};
 
 use super::list::{self, Place};
-use crate::commands::tail::percent_encode;
 use crate::exit::{Exit, Failure};
 use crate::{output, rulebook};
 
@@ -36,28 +37,25 @@ const LOCAL: &str = "local";
 pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
     let Set { state, ids, note, place } = arguments;
     if place.remote.names_node() {
-        let client = place.remote.client()?;
-        let action = match state {
-            RuleState::On => "enable",
-            RuleState::Off => "disable",
-            RuleState::Test => "test",
-        };
-        let body = note.as_ref().map_or_else(|| json!({}), |note| json!({"note": note}));
-        let mut last = Value::Null;
+        let body = json!({"ids": ids, "state": state, "note": note});
+        let answer: Value = place.remote.client()?.post("/api/v1/rules:state", &body).await?;
         for id in ids {
-            let path = format!("/api/v1/rules/{}:{action}", percent_encode(id));
-            last = client.post(&path, &body).await?;
             output::note(&format!("{id}: {state}"));
         }
-        list::note_reach(&last);
+        list::note_reach(&answer);
         return Ok(Exit::Fine);
     }
     let data = place.remote.data();
     let settings = list::settings(place.config.as_deref())?;
     let rules = list::offline(&settings, data)?;
-    let unknown = ids.iter().find(|id| !rules.summaries().iter().any(|rule| rule.id == **id));
-    if let Some(id) = unknown {
-        let reason = format!("there is no rule '{id}'\n  hint: `keng rules list` has all of them");
+    let known: BTreeSet<&str> = rules.summaries().iter().map(|rule| rule.id.as_str()).collect();
+    let unknown: Vec<&str> =
+        ids.iter().map(String::as_str).filter(|id| !known.contains(id)).collect();
+    if !unknown.is_empty() {
+        let reason = format!(
+            "there is no rule '{}'\n  hint: nothing was changed; `keng rules list` has all rules",
+            unknown.join("', no rule '")
+        );
         return Err(Failure::error(Exit::Invalid, reason));
     }
     let at = SystemClock::default().now();
