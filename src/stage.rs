@@ -38,6 +38,9 @@ pub(crate) trait Stage: Send + 'static {
     /// be published.
     fn tick(&mut self, now: Timestamp, at_head: bool) -> anyhow::Result<Vec<Record>>;
 
+    /// Time passes while what was returned last waits to be published. Nothing more may come of it.
+    fn waiting(&mut self, _now: Timestamp) {}
+
     /// Makes effects durable if it is time to (or `force`), and returns the positions that may
     /// be committed because of it. Called only when everything returned before is published.
     fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>>;
@@ -96,11 +99,11 @@ pub(crate) async fn run<S: Stage>(mut stage: S, road: Road) -> anyhow::Result<()
                 (Vec::new(), at_head(&reading.reached, road.bus.as_ref(), S::TOPIC).await?)
             }
         };
-        publish(&road, published).await?;
+        publish(&mut stage, &road, published).await?;
         let now = road.clock.now();
         let published = tokio::task::block_in_place(|| stage.tick(now, at_head))
             .with_context(|| format!("stage {name}: as time passes"))?;
-        publish(&road, published).await?;
+        publish(&mut stage, &road, published).await?;
         let ending = stopping && (at_head || reading.reached.is_empty());
         let durable = tokio::task::block_in_place(|| stage.checkpoint(now, ending))
             .with_context(|| format!("stage {name}: making its work durable"))?;
@@ -112,8 +115,22 @@ pub(crate) async fn run<S: Stage>(mut stage: S, road: Road) -> anyhow::Result<()
     }
 }
 
+/// Publishes, and tells the stage the time until that is done.
+async fn publish<S: Stage>(stage: &mut S, road: &Road, records: Vec<Record>) -> anyhow::Result<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut publishing = std::pin::pin!(until_published(road, records));
+    loop {
+        match tokio::time::timeout(TICK, publishing.as_mut()).await {
+            Ok(published) => return published,
+            Err(_elapsed) => tokio::task::block_in_place(|| stage.waiting(road.clock.now())),
+        }
+    }
+}
+
 /// A full topic is a reason to wait, not to lose a finding.
-async fn publish(road: &Road, mut records: Vec<Record>) -> anyhow::Result<()> {
+async fn until_published(road: &Road, mut records: Vec<Record>) -> anyhow::Result<()> {
     while let Err(Unpublished { records: left, error }) =
         road.bus.publish_all(road.out, records).await
     {

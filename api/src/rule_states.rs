@@ -48,14 +48,24 @@ pub(crate) struct Many {
 pub(crate) struct Changed {
     #[serde(flatten)]
     rule: RuleSummary,
-    states_hold_for: StatesHoldFor,
+    #[serde(flatten)]
+    reach: Reach,
 }
 
 /// Rules as they are now, in the order in which they were named.
 #[derive(Serialize)]
 pub(crate) struct ManyChanged {
     rules: Vec<RuleSummary>,
+    #[serde(flatten)]
+    reach: Reach,
+}
+
+/// How far a change goes.
+#[derive(Serialize)]
+struct Reach {
     states_hold_for: StatesHoldFor,
+    /// Whether detection goes by it already. If not, it does as soon as it moves on.
+    in_force: bool,
 }
 
 /// `POST /api/v1/rules/{id}:enable`, `:disable`, `:test`.
@@ -66,9 +76,9 @@ pub(crate) async fn change(
     OptionalBody(Why { note }): OptionalBody<Why>,
 ) -> Result<Json<Changed>, Problem> {
     let (id, state) = asked(&path)?;
-    let mut rules = app.put(&caller, vec![id.to_owned()], state, note).await?;
+    let (mut rules, reach) = app.put(&caller, vec![id.to_owned()], state, note).await?;
     let rule = rules.pop().ok_or_else(|| Problem::not_found("rule", id))?;
-    Ok(Json(Changed { rule, states_hold_for: app.state.states_hold_for }))
+    Ok(Json(Changed { rule, reach }))
 }
 
 /// `POST /api/v1/rules:state`.
@@ -82,8 +92,8 @@ pub(crate) async fn change_many(
     }
     let mut seen = BTreeSet::new();
     let ids = ids.into_iter().filter(|id| seen.insert(id.clone())).collect();
-    let rules = app.put(&caller, ids, state, note).await?;
-    Ok(Json(ManyChanged { rules, states_hold_for: app.state.states_hold_for }))
+    let (rules, reach) = app.put(&caller, ids, state, note).await?;
+    Ok(Json(ManyChanged { rules, reach }))
 }
 
 impl App {
@@ -94,7 +104,8 @@ impl App {
         ids: Vec<String>,
         state: RuleState,
         note: Option<String>,
-    ) -> Result<Vec<RuleSummary>, Problem> {
+    ) -> Result<(Vec<RuleSummary>, Reach), Problem> {
+        let reach = |in_force| Reach { states_hold_for: self.state.states_hold_for, in_force };
         let change = self.state.set_rule_state.clone().ok_or_else(|| {
             let detail = "states of rules hold for nothing on a node that neither opens alerts nor \
                           evaluates rules";
@@ -109,7 +120,7 @@ impl App {
             return Err(none_changed(&unknown));
         }
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), reach(true)));
         }
         let deed = match state {
             RuleState::On => "rule_enabled",
@@ -119,12 +130,10 @@ impl App {
         self.audit_each(caller, deed, &ids, note.as_deref()).await?;
         let by = caller.actor().name;
         let wanted = RuleStateChange { rules: ids.clone(), state, by, note };
-        change(wanted).await.map_err(|reason| {
-            Problem::new(Code::Unavailable, reason)
-                .hint("see what is in force with GET /api/v1/rules")
-        })?;
+        let changed = change(wanted).await;
+        let in_force = changed.map_err(|reason| Problem::new(Code::Unavailable, reason))?;
         // What a reload took away meanwhile is left out.
-        Ok(self.find(&ids)?.0)
+        Ok((self.find(&ids)?.0, reach(in_force)))
     }
 
     /// The rules of these ids as they are now, and the ids that none has.

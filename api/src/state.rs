@@ -59,10 +59,11 @@ impl fmt::Debug for State {
 /// Reloads; gives what was reloaded in words, or what kept the old configuration running.
 pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
-/// Changes the states of rules. Resolves when the change is durable and in force, or gives what
-/// keeps it from that in words.
+/// Changes the states of rules. Resolves when the change is durable, with whether detection goes by
+/// it already; it may be busy for longer than anybody waits. Or gives in words what keeps it from
+/// being written.
 pub type SetRuleState =
-    Arc<dyn Fn(RuleStateChange) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+    Arc<dyn Fn(RuleStateChange) -> BoxFuture<'static, Result<bool, String>> + Send + Sync>;
 
 /// What the states of rules that a node knows hold for: each node has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -71,7 +71,8 @@ pub(super) struct Changes {
     turn: Mutex<()>,
 }
 
-/// How long a change waits for the stage, which takes new rules between two batches.
+/// How long a change waits for the stage, which takes new rules between two batches, and while
+/// findings wait for room.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
 
 impl Changes {
@@ -114,7 +115,7 @@ impl Changes {
     }
 
     async fn read_anew(&self) -> Result<String, String> {
-        let _mine = self.turn.lock().await;
+        let mine = self.turn.lock().await;
         let known = self.rules.borrow().clone();
         let (place, now) = (self.place.clone(), self.clock.now());
         let read = tokio::task::spawn_blocking(move || read(&place, &known, now));
@@ -127,12 +128,15 @@ impl Changes {
                 };
                 let generation = current.generation;
                 self.rules.send_replace(current);
-                // A stage that is slow takes them all the same.
-                self.wait_until_in_force(generation).await;
+                drop(mine);
+                let when = match self.wait_until_in_force(generation).await {
+                    true => "are in force",
+                    false => "come into force when detection has dealt with the events at hand",
+                };
                 self.successful.set(1.0);
                 self.at.set(self.clock.now().as_seconds_f64());
                 tracing::info!(rules = count, "rules reloaded");
-                Ok(format!("{count} rules are in force{told}; other settings change at a restart"))
+                Ok(format!("{count} rules {when}{told}; other settings change at a restart"))
             }
             Err(problems) => {
                 self.successful.set(0.0);
@@ -153,7 +157,7 @@ impl Changes {
         })
     }
 
-    async fn decide(self: Arc<Self>, change: RuleStateChange) -> Result<(), String> {
+    async fn decide(self: Arc<Self>, change: RuleStateChange) -> Result<bool, String> {
         let mine = self.turn.lock().await;
         let current = self.rules.borrow().clone();
         let (data, at) = (self.place.data.clone(), self.clock.now());
@@ -174,12 +178,7 @@ impl Changes {
         let decided = decided.map_err(|panic| panic.to_string())?;
         self.rules.send_replace(decided.map_err(|error: anyhow::Error| format!("{error:#}"))?);
         drop(mine);
-        match self.wait_until_in_force(generation).await {
-            true => Ok(()),
-            false => Err("the change is written down, and comes into force when detection has \
-                          dealt with the batch at hand"
-                .into()),
-        }
+        Ok(self.wait_until_in_force(generation).await)
     }
 
     /// Whether the rules stage evaluates this generation or a later one, in time.

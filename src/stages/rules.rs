@@ -108,6 +108,19 @@ impl RulesStage {
             next_snapshot: Timestamp::EPOCH,
         })
     }
+
+    /// Goes on by other rules if there are any.
+    fn take_rules(&mut self, now: Timestamp) {
+        if self.rules.has_changed().unwrap_or(false) {
+            let current = self.rules.borrow_and_update().clone();
+            self.engine.replace(current.rules);
+            self.engine.metrics().reloaded(now);
+            self.engine.metrics().set_invalid(current.problems.len());
+            self.warming.rules_changed(&self.engine, &lock(&self.reached));
+            self.changed = true;
+            self.in_force.send_replace(current.generation);
+        }
+    }
 }
 
 fn lock(reached: &Mutex<BTreeMap<u32, Position>>) -> MutexGuard<'_, BTreeMap<u32, Position>> {
@@ -151,21 +164,18 @@ impl Stage for RulesStage {
     }
 
     fn tick(&mut self, now: Timestamp, at_head: bool) -> anyhow::Result<Vec<Record>> {
-        if self.rules.has_changed().unwrap_or(false) {
-            let current = self.rules.borrow_and_update().clone();
-            self.engine.replace(current.rules);
-            self.engine.metrics().reloaded(now);
-            self.engine.metrics().set_invalid(current.problems.len());
-            self.warming.rules_changed(&self.engine, &lock(&self.reached));
-            self.changed = true;
-            self.in_force.send_replace(current.generation);
-        }
+        self.take_rules(now);
         let mut found = if at_head { self.engine.advance(now.minus(GRACE)) } else { Vec::new() };
         let cold = self.warming.marks.cold.len();
         found.extend(self.warming.tick(&mut self.engine, &lock(&self.reached), now));
         self.changed |= self.warming.marks.cold.len() != cold;
         self.changed |= !found.is_empty();
         Ok(records(&found))
+    }
+
+    /// Who turns off what floods the findings does so while they wait for room.
+    fn waiting(&mut self, now: Timestamp) {
+        self.take_rules(now);
     }
 
     fn checkpoint(&mut self, now: Timestamp, force: bool) -> anyhow::Result<Vec<Position>> {

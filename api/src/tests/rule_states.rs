@@ -32,7 +32,7 @@ async fn node() -> (Node, Arc<Mutex<Vec<RuleStateChange>>>) {
         sender.send_modify(|current| {
             current.rules = Arc::new(current.rules.in_states(&states));
         });
-        Box::pin(async { Ok(()) })
+        Box::pin(async move { Ok(state == RuleState::On) })
     });
     let registry = keng_metrics::Registry::new();
     node.state = State {
@@ -64,6 +64,7 @@ async fn a_rule_is_put_into_each_state_and_the_answer_says_who_did_it() {
         assert_eq!((&rule["id"], &rule["state"]), (&json!("a:b"), &json!(state.as_str())));
         assert_eq!(rule["state_from"]["by"], "token:engineer");
         assert_eq!(rule["states_hold_for"], "own_findings");
+        assert_eq!(rule["in_force"], state == RuleState::On, "{rule}");
         let last = asked.lock().unwrap().pop().unwrap();
         assert_eq!((last.state, last.note), (state, note));
     }
@@ -97,7 +98,10 @@ async fn many_rules_change_in_one_step_or_none_does() {
     let rules = answer["rules"].as_array().unwrap().iter();
     let told: Vec<_> = rules.map(|rule| (&rule["id"], &rule["state"])).collect();
     assert_eq!(told, [(&json!("c"), &json!("off")), (&json!("a:b"), &json!("off"))]);
-    assert_eq!(answer["states_hold_for"], "own_findings");
+    assert_eq!(
+        (&answer["states_hold_for"], &answer["in_force"]),
+        (&json!("own_findings"), &json!(false))
+    );
     let wanted = RuleStateChange {
         rules: vec!["c".into(), "a:b".into()],
         state: RuleState::Off,

@@ -9,6 +9,7 @@ use keng_rules_engine::{Decided, Decision, RuleState};
 use serde_json::{Value, json};
 
 use super::list::{self, Place};
+use crate::client::part;
 use crate::exit::{Exit, Failure};
 use crate::{output, rulebook};
 
@@ -41,6 +42,12 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
         let answer: Value = place.remote.client()?.post("/api/v1/rules:state", &body).await?;
         for id in ids {
             output::note(&format!("{id}: {state}"));
+        }
+        if part(&answer, "/in_force") == false {
+            output::note(
+                "written down; detection goes by it when it has dealt with the events at hand, and \
+                 alerts that this node opens heed it already",
+            );
         }
         list::note_reach(&answer);
         return Ok(Exit::Fine);

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use keng_bus::memory::{self, MemoryBus};
-use keng_bus::{Epoch, Topic};
+use keng_bus::{Epoch, Group, Topic};
 use keng_event::{BatchBuilder, SystemClock};
 use keng_metrics::Registry;
 use keng_rules_engine::{Decided, Decision, RuleState, RuleStates, load_text};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::stage::Road;
 
 const FAILURE: &str = "title: Failure\nid: failure\nlogsource: {category: test}\n\
     detection: {s: {outcome: failure}, condition: s}\n";
@@ -37,6 +39,7 @@ struct Node {
     rules: watch::Sender<CurrentRules>,
     folder: tempfile::TempDir,
     registry: Registry,
+    in_force: watch::Receiver<u64>,
     partitions: u32,
     /// What the group committed last, where the stage keeps no position.
     committed: u64,
@@ -53,42 +56,48 @@ fn stage(
     rules: &watch::Sender<CurrentRules>,
     folder: &std::path::Path,
     registry: &Registry,
-) -> RulesStage {
+) -> (RulesStage, watch::Receiver<u64>) {
     let config = Config { threads: 2, ..Config::default() };
     let engine = Engine::new(Arc::clone(&rules.borrow().rules), config.clone(), registry);
+    let (in_force, evaluated) = watch::channel(0);
     let parts = Parts {
         bus: Arc::clone(bus) as Arc<dyn Bus>,
         codec: Codec::BatchBytes,
         undecodable: registry.counter("undecodable", "For this test."),
         clock: Arc::clone(clock),
         rules: rules.subscribe(),
-        in_force: watch::Sender::new(0),
+        in_force,
         config,
         state_file: folder.join("rules.state"),
     };
-    RulesStage::new(engine, parts).unwrap()
+    (RulesStage::new(engine, parts).unwrap(), evaluated)
 }
 
 impl Node {
     fn new(text: &str, partitions: u32) -> Self {
+        Self::on(text, memory::Config { partitions, ..memory::Config::default() })
+    }
+
+    fn on(text: &str, config: memory::Config) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let now: keng_bus::Now = {
             let clock = Arc::clone(&clock);
             Arc::new(move || clock.now().as_millis())
         };
-        let config = memory::Config { partitions, epoch: Epoch(5), ..memory::Config::default() };
+        let config = memory::Config { epoch: Epoch(5), ..config };
         let bus = Arc::new(MemoryBus::new(&config, &now));
         let (rules, _) = watch::channel(rules(text));
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry::new();
-        let stage = stage(&bus, &clock, &rules, folder.path(), &registry);
+        let (stage, in_force) = stage(&bus, &clock, &rules, folder.path(), &registry);
         let mut node = Self {
             bus,
             clock,
             rules,
             folder,
             registry,
-            partitions,
+            in_force,
+            partitions: config.partitions,
             committed: 0,
             stage,
             found: BTreeSet::new(),
@@ -154,6 +163,13 @@ impl Node {
         self.tick();
     }
 
+    /// Puts rules into states, and all others on.
+    fn put(&mut self, rules: &[(&str, RuleState)]) {
+        let states = decided(rules);
+        self.rules
+            .send_modify(|current| current.rules = Arc::new(current.rules.in_states(&states)));
+    }
+
     /// Until no rule is cold.
     async fn warm(&mut self) {
         for _ in 0..1_000 {
@@ -174,9 +190,17 @@ impl Node {
     fn kill(&mut self) {
         self.registry = Registry::new();
         let Self { bus, clock, rules, folder, registry, .. } = &*self;
-        self.stage = stage(bus, clock, rules, folder.path(), registry);
+        (self.stage, self.in_force) = stage(bus, clock, rules, folder.path(), registry);
         self.assign();
     }
+}
+
+fn decided(rules: &[(&str, RuleState)]) -> RuleStates {
+    let decision = Decision { by: "lan".into(), at: Timestamp::EPOCH, note: None };
+    let entry = |(id, state): &(&str, RuleState)| {
+        ((*id).to_owned(), Decided { state: *state, decision: decision.clone() })
+    };
+    RuleStates(rules.iter().map(entry).collect())
 }
 
 fn with(rules: &[&str]) -> String {
@@ -265,10 +289,7 @@ async fn history_that_nobody_was_told_of_holds_nothing_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_is_put_on_trial_while_it_is_warmed_calls_nobody() {
     let mut node = story("6hr4ht", 1).await;
-    let decision = Decision { by: "lan".into(), at: Timestamp::EPOCH, note: None };
-    let trial = ("many".to_owned(), Decided { state: RuleState::Test, decision });
-    let states = RuleStates([trial].into());
-    node.rules.send_modify(|current| current.rules = Arc::new(current.rules.in_states(&states)));
+    node.put(&[("many", RuleState::Test)]);
     node.warm().await;
     assert_eq!((node.found.len(), node.on_trial), (1, 1));
 }
@@ -304,4 +325,55 @@ async fn rules_that_are_warmed_stand_where_they_would_if_they_had_always_been_th
     late.warm().await;
     let marks = &late.stage.warming.marks;
     assert_eq!((marks.warm.len(), marks.cold.len()), (1, 0), "what is gone has no mark");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_turned_off_while_findings_wait_for_room() {
+    let required = vec![(Topic::Findings, Group::from("alerting"))];
+    let config = memory::Config { size_max_bytes: 4 << 10, required, ..memory::Config::default() };
+    let node = Node::on(&with(&[]), config);
+    node.publish(10).await;
+    let Node { bus, clock, rules, stage, mut in_force, .. } = node;
+    let stop = CancellationToken::new();
+    let (out, stopped) = (Topic::Findings, stop.clone());
+    let road = Road { bus: Arc::clone(&bus) as Arc<dyn Bus>, clock, out, stop: stopped };
+    let running = tokio::spawn(crate::stage::run(stage, road));
+    let published = async || bus.bounds(Topic::Findings).await.unwrap()[0].end;
+    while published().await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rules.send_modify(|current| {
+        current.rules = Arc::new(current.rules.in_states(&decided(&[("failure", RuleState::Off)])));
+        current.generation = 1;
+    });
+    let taken = in_force.wait_for(|generation| *generation == 1);
+    tokio::time::timeout(Duration::from_secs(60), taken).await.expect("taken").unwrap();
+    assert!(published().await < 10, "there was room for all");
+
+    // What was found is not lost, and nothing more is found.
+    let group = Group::from("alerting");
+    let positions = keng_bus::committed();
+    let mut reading = bus.subscribe(Topic::Findings, group, positions).await.unwrap();
+    let (mut found, mut assigned) = (0, None);
+    while found < 10 {
+        match reading.next().await.unwrap() {
+            Delivery::Assigned { generation, .. } => assigned = Some(generation),
+            Delivery::Records(records) => {
+                found += records.len();
+                let end = records.last().unwrap().end();
+                reading.commit(end, assigned.unwrap()).await.unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut builder = BatchBuilder::new();
+    let now = Timestamp::EPOCH;
+    let mut event = builder.event(now, now);
+    event.put_named("outcome", "failure").put_named("user.name", "root");
+    event.finish();
+    let record = Record { key: Bytes::new(), value: builder.finish().encode().into(), count: 1 };
+    bus.publish(Topic::Events, record).await.unwrap();
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(published().await, 10);
 }
