@@ -11,7 +11,7 @@ use keng_event::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::RuleSet;
-use crate::rule_set::CompiledBody;
+use crate::rule_set::{CompiledBody, CompiledRule};
 
 /// Whether a rule speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,6 +103,11 @@ const UNHEARD: u64 = 0x6f66_6600;
 impl RuleSet {
     /// Puts its rules into the states that were decided; for a set that was just loaded.
     pub fn take_states(&mut self, states: &RuleStates) {
+        self.take_states_hearing(states, &[]);
+    }
+
+    /// The same, evaluating these rules also if they are off and nothing here counts them.
+    pub(crate) fn take_states_hearing(&mut self, states: &RuleStates, heard: &[&str]) {
         self.states = states.clone();
         for (rule, summary) in self.rules.iter_mut().zip(&mut self.summaries) {
             rule.state = states.of(&summary.id);
@@ -110,7 +115,7 @@ impl RuleSet {
             summary.state_from = states.0.get(&summary.id).map(|decided| decided.decision.clone());
             rule.generates &= rule.state != RuleState::Off;
         }
-        self.mute();
+        self.mute(heard);
     }
 
     /// What was decided over its rules.
@@ -134,10 +139,12 @@ impl RuleSet {
         self.rules.iter().filter(|rule| rule.state == state).count()
     }
 
-    /// Leaves out of evaluation what is off and what no other rule needs.
-    fn mute(&mut self) {
-        let mut heard: Vec<bool> =
-            self.rules.iter().map(|rule| rule.state != RuleState::Off).collect();
+    /// Leaves out of evaluation what is off and what neither another rule needs nor the caller.
+    fn mute(&mut self, needed: &[&str]) {
+        let is_needed = |rule: &CompiledRule| {
+            rule.state != RuleState::Off || needed.contains(&rule.reference.id.as_str())
+        };
+        let mut heard: Vec<bool> = self.rules.iter().map(is_needed).collect();
         // Those that refer come after what they refer to.
         for number in self.order.iter().rev() {
             let Some(rule) = self.rules.get(*number as usize) else { continue };

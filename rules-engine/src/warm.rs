@@ -1,7 +1,7 @@
 //! Correlation rules that come into force without state, and how they get it from history.
 //!
 //! Another engine is fed with what came before, and with what has come since, by rules made with
-//! [`RuleSet::subset`]; [`Engine::adopt`] then takes its state. The reading is the caller's.
+//! [`RuleSet::to_warm`]; [`Engine::adopt`] then takes its state. The reading is the caller's.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use keng_event::hash::fnv64;
 use crate::compile::correlations::CompiledKind;
 use crate::rule_set::{CompiledBody, CompiledRule};
 use crate::state::identity;
-use crate::{Engine, RuleSet};
+use crate::{Engine, Error, RuleSet};
 
 /// A correlation rule, as something that has state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,18 @@ impl RuleSet {
             });
         }
         all
+    }
+
+    /// A set of some correlation rules and all that they refer to, to be fed with what came before:
+    /// in the states that they have here, and evaluated also if they are off and it is by another
+    /// rule, which has its state already, that they are counted.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRule`].
+    pub fn to_warm(&self, rule_ids: &[&str]) -> Result<Self, Error> {
+        let mut set = self.subset(rule_ids)?;
+        set.take_states_hearing(&self.states, rule_ids);
+        Ok(set)
     }
 
     fn told(&self, number: u32) -> u64 {

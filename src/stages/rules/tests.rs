@@ -195,6 +195,13 @@ impl Node {
     }
 }
 
+const FEW: &str = "---\ntitle: Few\nid: few\ncorrelation: {type: event_count, rules: [failure], \
+    group-by: [user.name], timespan: 10m, condition: {gte: 3}}\n";
+
+/// Found when `few` is found three times.
+const CHAIN: &str = "---\ntitle: Chain\nid: many\ncorrelation: {type: event_count, rules: [few], \
+    group-by: [user.name], timespan: 1h, condition: {gte: 3}}\n";
+
 fn decided(rules: &[(&str, RuleState)]) -> RuleStates {
     let decision = Decision { by: "lan".into(), at: Timestamp::EPOCH, note: None };
     let entry = |(id, state): &(&str, RuleState)| {
@@ -292,6 +299,52 @@ async fn a_rule_that_is_put_on_trial_while_it_is_warmed_calls_nobody() {
     node.put(&[("many", RuleState::Test)]);
     node.warm().await;
     assert_eq!((node.found.len(), node.on_trial), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_off_is_warmed_for_the_one_that_counts_it() {
+    let off = [("few", RuleState::Off)];
+    // Both are new; 8 failures are two of `few` and two more, which only history knows.
+    let mut node = story("8h", 1).await;
+    node.rules.send_replace(rules(&with(&[FEW, CHAIN])));
+    node.put(&off);
+    node.tick();
+    node.warm().await;
+    assert_eq!(node.found, BTreeSet::new());
+    node.publish(1).await;
+    node.handle().await;
+    assert_eq!(node.found, BTreeSet::from([(0, 8)]));
+
+    // Neither was heard before one of them is turned on.
+    let mut node = Node::new(&with(&[FEW, CHAIN]), 1);
+    node.put(&[off[0], ("many", RuleState::Off)]);
+    node.tick();
+    node.publish(8).await;
+    node.handle().await;
+    node.put(&off);
+    node.tick();
+    node.warm().await;
+    node.publish(1).await;
+    node.handle().await;
+    assert_eq!(node.found, BTreeSet::from([(0, 8)]));
+
+    // The one that is counted alone is cold: its state was lost, or it was first to be heard.
+    let mut node = Node::new(&with(&[FEW, CHAIN]), 1);
+    node.put(&off);
+    node.tick();
+    node.warm().await;
+    node.publish(8).await;
+    node.handle().await;
+    let marks = &mut node.stage.warming.marks;
+    let inner = node.stage.engine.rules().correlating();
+    let inner = inner.iter().find(|rule| rule.id == "few").unwrap().identity;
+    assert!(marks.warm.remove(&inner));
+    node.put(&[off[0]]);
+    node.tick();
+    node.warm().await;
+    node.publish(1).await;
+    node.handle().await;
+    assert_eq!(node.found, BTreeSet::from([(0, 8)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -272,8 +272,7 @@ impl Reader {
         let own = |rule: &&Correlating| cold.contains_key(&rule.identity);
         let ids: Vec<&str> = correlating.iter().filter(own).map(|rule| &*rule.id).collect();
         // Each is a rule of this set.
-        let mut subset = rules.subset(&ids).unwrap_or_default();
-        subset.take_states(rules.states());
+        let subset = rules.to_warm(&ids).unwrap_or_default();
         for Correlating { identity, id, history: own, .. } in &correlating {
             let Some(since) = cold.get(identity) else { continue };
             history = history.max(*own);
