@@ -13,7 +13,9 @@ use keng_event::{Batch, BatchBuilder, EventId, Finding, Timestamp, field};
 use keng_indexer::{Control, Index, Position};
 use keng_ingest::parse::{Format, Received, Sender, record};
 use keng_metrics::Registry;
-use keng_rules_engine::{Config, Engine, RuleSet, load, load_text};
+use keng_rules_engine::{
+    Config, Decided, Decision, Engine, RuleSet, RuleState, RuleStates, load, load_text,
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -345,12 +347,16 @@ async fn node(lists: &Path) -> (Node, Arc<RuleSet>) {
         settings: Arc::new(settings),
         ..CurrentRules::default()
     };
-    node.state.rules = Some(watch::channel(current).1);
+    run_by(&mut node, current);
+    (node, rules)
+}
+
+fn run_by(node: &mut Node, rules: CurrentRules) {
+    node.state.rules = Some(watch::channel(rules).1);
     // The families of the first router stay registered where they are.
     node.state.registry = Registry::new();
     let app = App::new(node.state.clone(), &crate::Config::default(), node.stop.clone());
     node.router = routes::router(app);
-    (node, rules)
 }
 
 const LISTED: &str = "\
@@ -399,6 +405,48 @@ async fn rules_are_run_over_the_nodes_history() {
         .collect();
     assert!(details.contains(&"chain"), "{details:?}");
     assert!(details.iter().any(|detail| detail.ends_with("bytes) from now-1d")), "{details:?}");
+}
+
+const LOGINS: &str = "\
+title: Failed
+id: failed
+logsource: {}
+detection: {s: {message|contains: FAILED}, condition: s}
+---
+title: Twice
+id: twice
+correlation: {type: event_count, rules: [failed], generate: true, timespan: 1h, condition: {gte: 2}}
+";
+
+#[tokio::test]
+async fn rules_that_are_off_or_on_trial_are_run_like_others() {
+    let mut node = Node::start().await;
+    node.take_in(0, &["Failed password", "session opened", "failed again"]);
+    let token = node.token(Role::Viewer).await;
+    let states = RuleState::ALL.iter();
+    for (failed, twice) in states.flat_map(|one| RuleState::ALL.map(|other| (*one, other))) {
+        let decision = Decision { by: "lan".into(), at: NOW, note: None };
+        let decided = [("failed", failed), ("twice", twice)]
+            .map(|(id, state)| (id.to_owned(), Decided { state, decision: decision.clone() }));
+        let mut rules = load_text("loaded.yml", LOGINS, &[]).rules;
+        rules.take_states(&RuleStates(decided.into()));
+        let rules = Arc::new(rules);
+        run_by(&mut node, CurrentRules { rules, ..CurrentRules::default() });
+        for (ids, total) in [(json!(["failed"]), vec![2]), (json!(["twice"]), vec![2, 1])] {
+            let body = json!({"ids": ids, "from": "now-1d"});
+            let asked = request("POST", "/api/v1/rules:backtest", &token, Some(body));
+            let answer = node.send(asked).await.json();
+            let rules = answer["rules"].as_array().unwrap();
+            let found: Vec<_> =
+                rules.iter().map(|rule| rule["findings_total"].as_u64().unwrap()).collect();
+            assert_eq!(found, total, "{failed}, {twice}: {answer}");
+            assert!(rules.iter().all(|rule| rule["matches"] == rule["findings_total"]));
+            // They are no alerts: nobody would be called by any of them.
+            let findings = rules.iter().flat_map(|rule| rule["findings"].as_array().unwrap());
+            assert!(findings.into_iter().all(|finding| finding["test"].is_null()), "{answer}");
+        }
+    }
+    assert!(node.desk.list(&Default::default()).await.unwrap().alerts.is_empty());
 }
 
 #[tokio::test]
