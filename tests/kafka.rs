@@ -140,3 +140,9 @@ async fn a_rule_that_is_off_where_alerts_are_opened_calls_nobody_whoever_found_i
     };
     assert_eq!(count(desk.alerts().await), Some(json!(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_comes_in_the_middle_of_an_attack_is_warmed_from_kafka() {
+    let Some(broker) = Broker::start() else { return };
+    crate::reload::knows_the_beginning(&broker.config()).await;
+}

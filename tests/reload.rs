@@ -123,11 +123,11 @@ async fn alert_about(node: &Node, address: &str) {
     eventually(&format!("an alert about {address}"), there).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rule_that_comes_in_the_middle_of_an_attack_knows_its_beginning() {
+/// A rule comes in the middle of two attacks and knows their beginning, whatever the node's bus is.
+pub async fn knows_the_beginning(bus: &str) {
     let rules = tempfile::tempdir().expect("a folder");
     std::fs::write(rules.path().join("failed.yml"), FAILED_LOGIN).expect("a rule");
-    let mut node = Node::start_with_rules(rules.path()).await;
+    let mut node = Node::start_as(&[], rules.path(), bus).await;
     failures(&node, "192.0.2.1", 6).await;
     failures(&node, "192.0.2.2", 6).await;
     node.wait_for_count("event.outcome:failure", 12).await;
@@ -146,6 +146,11 @@ async fn a_rule_that_comes_in_the_middle_of_an_attack_knows_its_beginning() {
     failures(&node, "192.0.2.2", 2).await;
     alert_about(&node, "192.0.2.2").await;
     alert_about(&node, "192.0.2.1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_comes_in_the_middle_of_an_attack_knows_its_beginning() {
+    knows_the_beginning("").await;
 }
 
 /// Changes the state of a rule; it is in force when this returns.

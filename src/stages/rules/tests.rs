@@ -9,6 +9,7 @@ use keng_metrics::Registry;
 use keng_rules_engine::{Decided, Decision, RuleState, RuleStates, load_text};
 use tokio_util::sync::CancellationToken;
 
+use super::warming::KEPT_BYTES_MAX;
 use super::*;
 use crate::stage::Road;
 
@@ -429,4 +430,34 @@ async fn rules_are_turned_off_while_findings_wait_for_room() {
     stop.cancel();
     running.await.unwrap().unwrap();
     assert_eq!(published().await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_too_fast_to_catch_up_with_is_tried_again_later() {
+    let mut node = story("6hr", 1).await;
+    let is_asked =
+        |node: &Node| node.stage.warming.job.as_ref().is_some_and(|job| job.kept.is_some());
+    for _ in 0..1_000 {
+        node.tick();
+        if is_asked(&node) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(is_asked(&node));
+    let mut builder = BatchBuilder::new();
+    let mut event = builder.event(Timestamp::EPOCH, Timestamp::EPOCH);
+    event.put_named("text", "x".repeat(1 << 20).as_str());
+    event.finish();
+    let batch = builder.finish();
+    let count = 1 + KEPT_BYTES_MAX / batch.memory_bytes();
+    node.stage.warming.handled(vec![batch; count]);
+    node.tick();
+    let warming = &node.stage.warming;
+    assert!(warming.job.is_none(), "it began anew at once");
+    assert!(warming.not_before > node.clock.now().plus(warming::RETRY / 2));
+    assert_eq!(warming.marks.cold.len(), 1);
+    // New rules are no reason to wait.
+    node.reload(&with(&[MANY, OTHER]));
+    node.warm().await;
 }

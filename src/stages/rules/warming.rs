@@ -31,7 +31,7 @@ use crate::codec::Codec;
 const NEAR: u64 = 20_000;
 
 /// Bytes of batches that the stage keeps until then; at 100,000 events a second that is seconds.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+pub(super) const KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// Findings that are kept until the state changes hands. More of them are no news.
 const FINDINGS_MAX: usize = 10_000;
@@ -40,7 +40,7 @@ const FINDINGS_MAX: usize = 10_000;
 const REST_MAX: Duration = Duration::from_millis(100);
 
 /// When it failed, it is tried again after this time.
-const RETRY: Duration = Duration::from_secs(60);
+pub(super) const RETRY: Duration = Duration::from_secs(60);
 
 /// What is needed to read history.
 #[derive(Clone, Debug)]
@@ -56,19 +56,19 @@ pub(super) struct Ground {
 pub(super) struct Warming {
     ground: Ground,
     pub(super) marks: Marks,
-    job: Option<Job>,
-    not_before: Timestamp,
+    pub(super) job: Option<Job>,
+    pub(super) not_before: Timestamp,
 }
 
 /// A task that warms rules.
 #[derive(Debug)]
-struct Job {
+pub(super) struct Job {
     /// The rules, and how their findings are told.
     rules: BTreeMap<u64, u64>,
     goal: watch::Sender<Goal>,
     answers: mpsc::Receiver<Answer>,
     /// What was handled since the task was told where to stop.
-    kept: Option<(Vec<Batch>, usize)>,
+    pub(super) kept: Option<(Vec<Batch>, usize)>,
     task: JoinHandle<()>,
 }
 
@@ -164,7 +164,9 @@ impl Warming {
         kept.extend(batches);
         if *bytes > KEPT_BYTES_MAX {
             tracing::warn!("correlation rules could not catch up with the log; they begin anew");
-            self.begin_anew();
+            self.job = None;
+            // What comes so fast now is likely to do so in a moment.
+            self.not_before = self.ground.clock.now().plus(RETRY);
         }
     }
 
