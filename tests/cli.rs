@@ -247,3 +247,71 @@ fn a_slip_in_the_name_of_the_events_does_not_wait_for_standard_input() {
     let told = text(&output.stderr);
     assert!(told.contains("nowhere.ndjson: there is no such file"), "{told}");
 }
+/// Runs `keng rules import` where no node runs; gives its exit code and all that it said.
+fn import(data: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let data = data.to_str().expect("a path");
+    let output = keng_with(&[&["rules", "import", "--data", data], arguments].concat(), b"");
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn an_import_makes_no_data_directory_and_takes_no_odd_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let typo = folder.path().join("dta");
+    for arguments in [&["config/rules", "--name", "x"][..], &["--remove", "x"]] {
+        let (code, told) = import(&typo, arguments);
+        assert_eq!(code, Some(3), "{told}");
+        assert!(told.contains("there is no data directory") && told.contains("hint: "), "{told}");
+    }
+    assert!(!typo.exists(), "nothing was made");
+    let (code, told) = import(folder.path(), &["config/rules", "--name=-x"]);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("a-z, 0-9, - and _, a letter or digit first"), "{told}");
+    let (code, told) = import(folder.path(), &["nowhere.zip"]);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("nowhere.zip: there is no such folder or archive"), "{told}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_machine_refuses_is_not_blamed_on_the_set() {
+    let data = tempfile::tempdir().expect("a folder");
+    // Nothing is mapped at its beginning: to read there is an I/O error.
+    let (code, told) = import(data.path(), &["/proc/self/mem", "--name", "x"]);
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("reading /proc/self/mem"), "{told}");
+    let cut = data.path().join("cut.tar.gz");
+    std::fs::write(&cut, b"\x1f\x8b\x08\0\0\0\0\0\0\x03cut").expect("written");
+    let (code, told) = import(data.path(), &[cut.to_str().expect("a path")]);
+    assert_eq!(code, Some(3), "{told}");
+}
+
+#[test]
+fn an_import_tells_what_it_leaves_out() {
+    let [data, set] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let path = set.path();
+    std::fs::create_dir_all(path.join("rules")).expect("a folder");
+    std::fs::create_dir_all(path.join("deprecated")).expect("a folder");
+    let rule = "config/rules/linux/ssh_brute_force.yml";
+    let rule = std::fs::read(rule).unwrap_or_else(|error| panic!("{rule}: {error}"));
+    std::fs::write(path.join("rules/a.yml"), &rule).expect("written");
+    std::fs::write(path.join("deprecated/b.yml"), &rule).expect("written");
+    std::fs::write(path.join("mkdocs.yml"), "site_name: x\n").expect("written");
+    std::os::unix::fs::symlink("a.yml", path.join("rules/c.yml")).expect("a link");
+    let from = path.to_str().expect("a path");
+    let own = path.join("keng.toml");
+    std::fs::write(&own, "[rules]\npaths = []\n").expect("written");
+    let own = own.to_str().expect("a path");
+    let arguments = [from, "--name", "x", "--dry-run", "--config", own];
+    let (code, told) = import(data.path(), &arguments);
+    assert_eq!(code, Some(0), "{told}");
+    let head = told.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok());
+    let head = head.expect("a head");
+    let wanted = serde_json::json!({
+        "deprecated/": {"files": 1, "names": ["deprecated/b.yml"]},
+        "links": {"files": 1, "names": ["rules/c.yml"]},
+        "no rules": {"files": 1, "names": ["mkdocs.yml"]},
+    });
+    assert_eq!((&head["files"], &head["left_out"]), (&1.into(), &wanted));
+}
+

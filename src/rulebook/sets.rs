@@ -99,9 +99,12 @@ pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let fits = |letter: char| {
         letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter)
     };
+    // A name that begins with a dash is an option to whoever types it.
+    let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     anyhow::ensure!(
-        !name.is_empty() && name.len() <= NAME_CHARACTERS_MAX && name.chars().all(fits),
-        "'{name}' cannot be the name of a set: use up to {NAME_CHARACTERS_MAX} of a-z, 0-9, - and _"
+        begins && name.len() <= NAME_CHARACTERS_MAX && name.chars().all(fits),
+        "'{name}' cannot be the name of a set: use up to {NAME_CHARACTERS_MAX} of a-z, 0-9, - and \
+         _, a letter or digit first"
     );
     Ok(())
 }
@@ -294,7 +297,7 @@ mod tests {
 
     #[test]
     fn names_stay_within_their_folder() {
-        for name in ["", "..", "a/b", "a.b", "Sigma", &"x".repeat(65)] {
+        for name in ["", "-x", "_", "..", "a/b", "a.b", "Sigma", &"x".repeat(65)] {
             assert!(check_name(name).is_err(), "{name}");
         }
         check_name("sigma_core-2026").unwrap();

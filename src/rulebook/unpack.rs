@@ -1,15 +1,20 @@
 //! The rule files of a folder or an archive, copied into a folder of ours.
 //!
 //! An archive comes from elsewhere: whatever its names and sizes say is checked before anything
-//! is made of it. Only rules and what belongs beside them (licence, read-me) are taken.
+//! is made of it. Only what may be a rule, and what belongs beside rules (licence, read-me), is
+//! taken; whether a rule is sound is not judged here.
+
+mod archive;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use keng_rules_engine::limits;
+use serde::Serialize;
 
 /// Most bytes that an archive may unpack to, what is not taken included. SigmaHQ with its test
 /// data has 60 MB; a bomb has no end.
@@ -18,24 +23,40 @@ const UNPACKED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Most entries of an archive or a folder. SigmaHQ has some ten thousand.
 const ENTRIES_MAX: usize = 200_000;
 
-/// Most files that are taken: twice the rules of the largest set that can be loaded.
+/// Most files that are looked into: twice the rules of the largest set that can be loaded.
 const FILES_MAX: usize = 2 * limits::RULES_MAX;
 
 /// Longest path within a set, in bytes; file systems end at 4,096 with ours before it.
 const PATH_BYTES_MAX: usize = 1_024;
 
-/// Folders of public sets that hold no rules for use: what was given up, what no engine can do,
-/// tests of the set itself.
+/// Folders at the top of public sets that hold no rules for use: what was given up, what no engine
+/// can do, tests of the set itself. Deeper down they are what their author means by the word, as
+/// `rules-compliance/other`.
 const LEFT_OUT: [&str; 7] =
     ["deprecated", "unsupported", "tests", "regression_data", "documentation", "other", "images"];
+
+/// Names that are told of what was left out for one reason; of the rest, how many.
+const NAMES_TOLD: usize = 5;
+
+/// Longest name in a message, in characters.
+const NAME_SHOWN_MAX: usize = 200;
 
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     /// Files that were taken.
     pub(crate) files: usize,
-    /// Rule files that were not, by the folder that is the reason.
-    pub(crate) left_out: BTreeMap<String, usize>,
+    /// What was not, by the reason.
+    pub(crate) left_out: BTreeMap<String, LeftOut>,
+}
+
+/// What was left out for one reason.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct LeftOut {
+    /// How many files or links.
+    pub(crate) files: usize,
+    /// The first of them.
+    pub(crate) names: Vec<String>,
 }
 
 /// Copies the rules of `from`, a folder or an archive, into `to`, which exists and is empty.
@@ -49,7 +70,7 @@ pub(crate) fn unpack(
     to: &Path,
     progress: &mut dyn FnMut(usize),
 ) -> anyhow::Result<Unpacked> {
-    let mut taker = Taker { to, unpacked: Unpacked::default(), entries: 0, progress };
+    let mut taker = Taker { to, seen: Vec::new(), top: Top::Unknown, entries: 0, progress };
     let reading = || format!("reading {}", from.display());
     if fs::metadata(from).with_context(reading)?.is_dir() {
         taker.folder(from, Path::new(""), 0)?;
@@ -57,93 +78,48 @@ pub(crate) fn unpack(
         let file = File::open(from).with_context(reading)?;
         taker.archive(BufReader::new(file), from).with_context(reading)?;
     }
-    Ok(taker.unpacked)
+    taker.settle()
 }
-
-/// What an archive is, by its first bytes.
-const MAGIC_BYTES: usize = 265;
 
 struct Taker<'t> {
     to: &'t Path,
-    unpacked: Unpacked,
+    /// Every file that was looked into, and every link.
+    seen: Vec<(PathBuf, Seen)>,
+    top: Top,
     entries: usize,
     progress: &'t mut dyn FnMut(usize),
 }
 
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Taken,
+    /// YAML for something else: a workflow, a pipeline, data of a test.
+    NoRule,
+    TooLarge,
+    Link,
+}
+
+impl Seen {
+    /// Why it is left out, if it is.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Taken => None,
+            Self::NoRule => Some("no rules"),
+            Self::TooLarge => Some("too large for a rule"),
+            Self::Link => Some("links"),
+        }
+    }
+}
+
+/// The folder that holds everything else: archives of GitHub have one, named after the commit.
+enum Top {
+    Unknown,
+    Shared(OsString),
+    None,
+}
+
 impl Taker<'_> {
-    fn archive(&mut self, mut file: impl Read + Seek, path: &Path) -> anyhow::Result<()> {
-        let mut magic = Vec::new();
-        file.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
-        file.rewind()?;
-        let shown = path.display();
-        let by_hand = |command: &str| {
-            anyhow::anyhow!(
-                "this kind of archive is not unpacked here: unpack it with `mkdir rules && \
-                 {command}` and import the folder `rules`"
-            )
-        };
-        match magic.as_slice() {
-            [b'P', b'K', 3 | 5, 4 | 6, ..] => self.zip(file),
-            [0x1f, 0x8b, ..] => self.tar(flate2::read::MultiGzDecoder::new(file)),
-            [0xfd, b'7', b'z', b'X', b'Z', ..] => {
-                Err(by_hand(&format!("tar -xJf {shown} -C rules")))
-            }
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                Err(by_hand(&format!("tar --zstd -xf {shown} -C rules")))
-            }
-            [b'B', b'Z', b'h', ..] => Err(by_hand(&format!("tar -xjf {shown} -C rules"))),
-            [b'7', b'z', 0xbc, 0xaf, ..] => Err(by_hand(&format!("7z x -orules {shown}"))),
-            [b'R', b'a', b'r', b'!', ..] => Err(by_hand(&format!("unrar x {shown} rules/"))),
-            magic if magic.get(257..262) == Some(b"ustar".as_slice()) => self.tar(file),
-            _ => anyhow::bail!(
-                "it is neither a folder nor an archive that is known: give a folder, a .zip, a \
-                 .tar.gz or a .tar"
-            ),
-        }
-    }
-
-    fn tar(&mut self, packed: impl Read) -> anyhow::Result<()> {
-        use tar::EntryType as Type;
-        let bounded = Bounded { inner: packed, left: UNPACKED_BYTES_MAX };
-        let mut archive = tar::Archive::new(bounded);
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let name = text(&entry.path_bytes())?;
-            match entry.header().entry_type() {
-                // What the archive says of itself.
-                Type::XGlobalHeader | Type::XHeader => {}
-                Type::Directory => self.count(&name).map(drop)?,
-                Type::Regular | Type::Continuous | Type::GNUSparse => {
-                    self.file(&name, &mut entry)?;
-                }
-                Type::Symlink | Type::Link => anyhow::bail!("'{name}' is a link: {NO_RULES}"),
-                _ => anyhow::bail!("'{name}' is neither file nor folder: {NO_RULES}"),
-            }
-        }
-        Ok(())
-    }
-
-    fn zip(&mut self, file: impl Read + Seek) -> anyhow::Result<()> {
-        let mut archive = zip::ZipArchive::new(file)?;
-        let mut left = UNPACKED_BYTES_MAX;
-        for number in 0..archive.len() {
-            let mut entry = archive.by_index(number)?;
-            let name = text(entry.name_raw())?;
-            if entry.is_symlink() {
-                anyhow::bail!("'{name}' is a link: {NO_RULES}");
-            }
-            if entry.is_dir() {
-                self.count(&name)?;
-                continue;
-            }
-            // The size in the head is what the archive says; this is what it is.
-            let mut bounded = Bounded { inner: &mut entry, left };
-            self.file(&name, &mut bounded)?;
-            left = bounded.left;
-        }
-        Ok(())
-    }
-
     fn folder(&mut self, path: &Path, within: &Path, depth: usize) -> anyhow::Result<()> {
         let reading = || format!("reading {}", path.display());
         anyhow::ensure!(
@@ -157,53 +133,73 @@ impl Taker<'_> {
             let kind = entry.file_type().with_context(reading)?;
             let name = text(within.as_os_str().as_encoded_bytes())?;
             if kind.is_dir() {
-                if self.count(&name)? {
+                if self.count(&name, true)? {
                     self.folder(&path, &within, depth + 1)?;
                 }
             } else if kind.is_file() {
                 let mut file = File::open(&path).with_context(|| path.display().to_string())?;
                 self.file(&name, &mut file)?;
             } else {
-                // A link may lead anywhere; in a folder of one's own it is no attack.
-                *self.unpacked.left_out.entry("(links)".to_owned()).or_default() += 1;
+                self.link(&name)?;
             }
         }
         Ok(())
     }
 
-    /// Counts an entry; `false` where nothing below it is looked at.
-    fn count(&mut self, name: &str) -> anyhow::Result<bool> {
+    /// Counts an entry; `false` where neither it nor anything below it is looked at.
+    fn count(&mut self, name: &str, folder: bool) -> anyhow::Result<bool> {
         self.entries += 1;
         anyhow::ensure!(self.entries <= ENTRIES_MAX, "it has more than {ENTRIES_MAX} entries");
-        Ok(!path(name)?.components().any(|part| is_hidden(&part)))
+        let path = path(name)?;
+        if path.components().any(|part| is_hidden(&part)) {
+            return Ok(false);
+        }
+        let mut parts = path.components();
+        if let Some(first) = parts.next() {
+            let alone = !folder && parts.next().is_none();
+            let shared = match &self.top {
+                Top::Unknown => !alone,
+                Top::Shared(top) => !alone && first.as_os_str() == top,
+                Top::None => false,
+            };
+            self.top = if shared { Top::Shared(first.as_os_str().to_owned()) } else { Top::None };
+        }
+        Ok(true)
+    }
+
+    /// A link may lead anywhere: it is named, and never followed.
+    fn link(&mut self, name: &str) -> anyhow::Result<()> {
+        if self.count(name, false)? {
+            self.note(path(name)?, Seen::Link)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, path: PathBuf, seen: Seen) -> anyhow::Result<()> {
+        self.seen.push((path, seen));
+        anyhow::ensure!(self.seen.len() <= FILES_MAX, "it has more than {FILES_MAX} files");
+        (self.progress)(self.seen.len());
+        Ok(())
     }
 
     fn file(&mut self, name: &str, content: &mut dyn Read) -> anyhow::Result<()> {
-        let shown = self.count(name)?;
+        let shown = self.count(name, false)?;
         let path = path(name)?;
-        if !shown || !is_wanted(&path) {
-            return Ok(());
-        }
+        let Some(kind) = kind(&path).filter(|_| shown) else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut parts = folder.components().filter_map(|part| part.as_os_str().to_str());
-        if let Some(reason) = parts.find(|part| LEFT_OUT.contains(part)) {
-            *self.unpacked.left_out.entry(reason.to_owned()).or_default() += 1;
-            return Ok(());
-        }
-        let depth = folder.components().count();
         anyhow::ensure!(
-            depth < limits::FOLDER_DEPTH_MAX,
+            folder.components().count() < limits::FOLDER_DEPTH_MAX,
             "'{name}': folders are nested too deeply"
         );
-        self.unpacked.files += 1;
-        anyhow::ensure!(self.unpacked.files <= FILES_MAX, "it has more than {FILES_MAX} files");
         let largest = limits::RULE_FILE_BYTES_MAX as u64;
         let mut bytes = Vec::new();
         content.take(largest + 1).read_to_end(&mut bytes).with_context(|| format!("'{name}'"))?;
-        anyhow::ensure!(
-            bytes.len() as u64 <= largest,
-            "'{name}' has more than {largest} bytes: {NO_RULES}"
-        );
+        if bytes.len() as u64 > largest {
+            return self.note(path, Seen::TooLarge);
+        }
+        if kind == Kind::Yaml && !may_be_rule(&bytes) {
+            return self.note(path, Seen::NoRule);
+        }
         let target = self.to.join(&path);
         let write = || {
             fs::create_dir_all(self.to.join(folder))?;
@@ -217,8 +213,45 @@ impl Taker<'_> {
             }
             _ => anyhow::Error::new(error).context(format!("writing '{name}'")),
         })?;
-        (self.progress)(self.unpacked.files);
-        Ok(())
+        self.note(path, Seen::Taken)
+    }
+
+    /// Takes the folders away that hold no rules for use: which is the top is known at the end.
+    fn settle(self) -> anyhow::Result<Unpacked> {
+        let top = match self.top {
+            Top::Shared(top) => PathBuf::from(top),
+            Top::Unknown | Top::None => PathBuf::new(),
+        };
+        // Whoever imports `rules` alone has chosen.
+        let chosen = top.to_string_lossy().starts_with("rules");
+        let left_out = |path: &Path| {
+            let first = path.parent()?.strip_prefix(&top).ok()?.components().next()?;
+            let first = first.as_os_str().to_str()?;
+            LEFT_OUT.into_iter().find(|folder| *folder == first && !chosen)
+        };
+        let mut unpacked = Unpacked::default();
+        for (path, seen) in &self.seen {
+            let folder = left_out(path).map(|folder| format!("{folder}/"));
+            match folder.or_else(|| seen.reason().map(str::to_owned)) {
+                None => unpacked.files += 1,
+                Some(reason) => {
+                    let entry = unpacked.left_out.entry(reason).or_default();
+                    entry.files += 1;
+                    if entry.names.len() < NAMES_TOLD {
+                        entry.names.push(path.display().to_string());
+                    }
+                }
+            }
+        }
+        for folder in LEFT_OUT.into_iter().filter(|_| !chosen) {
+            match fs::remove_dir_all(self.to.join(&top).join(folder)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("removing {folder}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(unpacked)
     }
 }
 
@@ -229,14 +262,15 @@ const NO_RULES: &str = "no set of rules has that; nothing was taken";
 fn text(name: &[u8]) -> anyhow::Result<String> {
     let text = std::str::from_utf8(name).ok().filter(|text| !text.chars().any(char::is_control));
     text.map(str::to_owned).ok_or_else(|| {
-        let shown = String::from_utf8_lossy(name).escape_debug().to_string();
+        let shown = String::from_utf8_lossy(name);
+        let shown: String = shown.escape_debug().take(NAME_SHOWN_MAX).collect();
         anyhow::anyhow!("the name '{shown}' is no text (UTF-8): {NO_RULES}")
     })
 }
 
 /// A name as a path below the set, and nowhere else.
 fn path(name: &str) -> anyhow::Result<PathBuf> {
-    let shown: String = name.chars().take(200).collect();
+    let shown: String = name.chars().take(NAME_SHOWN_MAX).collect();
     anyhow::ensure!(
         name.len() <= PATH_BYTES_MAX && !name.contains('\\'),
         "the name '{shown}' is too long or has a backslash: {NO_RULES}"
@@ -252,36 +286,51 @@ fn path(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Hidden by its name, or what macOS puts into archives besides.
 fn is_hidden(part: &Component<'_>) -> bool {
-    part.as_os_str().to_string_lossy().starts_with('.')
+    let name = part.as_os_str().to_string_lossy();
+    name.starts_with('.') || name == "__MACOSX"
 }
 
-/// Rules, and what belongs beside them.
-fn is_wanted(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase());
-    name.is_some_and(|name| {
-        name.ends_with(".yml")
-            || name.ends_with(".yaml")
-            || name.starts_with("license")
-            || name.starts_with("readme")
-    })
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Yaml,
+    /// Licence or read-me.
+    Beside,
 }
 
-/// Ends with an error where an archive goes on and on.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            let reason = format!("it unpacks to more than {UNPACKED_BYTES_MAX} bytes");
-            io::Error::new(io::ErrorKind::FileTooLarge, reason)
-        })?;
-        Ok(read)
+/// `None` for what is not taken.
+fn kind(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    if name.ends_with(".yml") || name.ends_with(".yaml") {
+        return Some(Kind::Yaml);
     }
+    let beside = name.starts_with("license") || name.starts_with("readme");
+    beside.then_some(Kind::Beside)
+}
+
+/// Keys of which every rule, correlation rule and filter has one.
+const KEYS_OF_RULES: [&str; 4] = ["detection", "logsource", "correlation", "filter"];
+
+/// Whether a YAML text says at its outermost level what only rules say. A set has YAML for other
+/// purposes as well, which is no broken rule; what cannot be told stays one.
+fn may_be_rule(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return true };
+    let content = |line: &&str| {
+        let start = line.trim_start();
+        !start.is_empty() && !start.starts_with(['#', '%']) && !start.starts_with("---")
+    };
+    let mut lines = text.trim_start_matches('\u{feff}').lines().filter(content).peekable();
+    let Some(first) = lines.peek() else { return false };
+    if first.trim_start().starts_with('{') {
+        return true;
+    }
+    let indent = first.len() - first.trim_start().len();
+    lines.any(|line| {
+        let key = line.get(indent..).unwrap_or_default().split(':').next().unwrap_or_default();
+        KEYS_OF_RULES.contains(&key.trim_end().trim_matches(['"', '\'']))
+    })
 }
 
 #[cfg(test)]

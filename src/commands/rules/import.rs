@@ -20,18 +20,30 @@ use crate::rulebook::sets::{self, About, Set};
 use crate::rulebook::{states, unpack};
 use changes::Changes;
 
+const HELP: &str = "\
+The set lies under DATA/rules and is loaded besides `[rules] paths`; a node that runs there takes
+it at once. Rules keep their states (`keng rules state`) when a set is updated.
+
+Of a whole repository only Sigma is taken, from every folder but deprecated, unsupported, tests,
+regression_data, documentation, other and images at its top; import one of those by itself to have
+it. What is left out (also links, which are never followed) is told.
+
+Exit codes:
+  0    the set is in place, or with --dry-run could be; single rules may be refused
+  2    wrong usage: an unknown option, a state that is none
+  3    the set, its name, the data directory or the configuration is invalid
+  4    the disk refuses, or the node does
+  130  interrupted";
+
 /// Arguments of `keng rules import`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The set lies under DATA/rules and is loaded besides `[rules] paths`; a node \
-                        that runs there takes it at once. Rules keep their states (`keng rules \
-                        state`) when a set is updated."
-)]
+#[command(after_help = HELP)]
 pub(crate) struct Import {
     /// A folder, or an archive: .zip, .tar.gz, .tgz, .tar
     #[arg(required_unless_present = "remove")]
     from: Option<PathBuf>,
-    /// Name of the set [default: made of the file's name]
+    /// Name of the set: a-z, 0-9, - and _, a letter or digit first [default: made of the file's
+    /// name]
     #[arg(long)]
     name: Option<String>,
     /// State of rules that are new [default: as at the last import of the set, else on]
@@ -55,14 +67,7 @@ pub(crate) struct Import {
 /// # Errors
 /// When the set cannot be read or would be useless; what was there before is there then.
 pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
-    let data = arguments.place.remote.data();
-    if arguments.place.remote.names_stranger() {
-        return Err(invalid(format!(
-            "sets lie in the data directory of their node, and the node of --url does not run on \
-             {}: run this on its machine, with --data",
-            data.display()
-        )));
-    }
+    let data = arguments.data()?;
     if let Some(name) = &arguments.remove {
         if !sets::remove(data, name)? {
             return Err(invalid(format!(
@@ -74,6 +79,9 @@ pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
         return arguments.tell_node().await;
     }
     let Some(from) = &arguments.from else { return Err(invalid("name a folder or an archive")) };
+    if !from.try_exists().unwrap_or(true) {
+        return Err(invalid(format!("{}: there is no such folder or archive", from.display())));
+    }
     let name = arguments.name.clone().unwrap_or_else(|| name_of(from));
     sets::check_name(&name).map_err(|error| invalid(format!("{error}; give one with --name")))?;
     let old = sets::list(data).into_iter().find(|set| set.name == name);
@@ -81,8 +89,7 @@ pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
         .map_err(|problems| invalid(problems.to_string()))?;
 
     let staged = sets::stage(data, &name)?;
-    let unpacked = unpack::unpack(from, &staged.folder, &mut progress())
-        .map_err(|error| invalid(format!("{error:#}")))?;
+    let unpacked = unpack::unpack(from, &staged.folder, &mut progress()).map_err(blamed)?;
     let new = load(&settings.rules, &staged.folder);
     let before = old.as_ref().map(|set| load(&settings.rules, &set.folder));
     let others = others(&settings.rules, data, &name);
@@ -126,6 +133,13 @@ fn invalid(message: impl Into<String>) -> anyhow::Error {
     Failure::error(Exit::Invalid, message)
 }
 
+/// What the machine refuses is no fault of the set.
+fn blamed(error: anyhow::Error) -> anyhow::Error {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let machine = causes.any(|cause| cause.raw_os_error().is_some());
+    if machine { error } else { invalid(format!("{error:#}")) }
+}
+
 /// `sigma_core++.zip` is the set `sigma_core`.
 fn name_of(from: &Path) -> String {
     let name = from.file_name().map(|name| name.to_string_lossy().to_lowercase());
@@ -134,7 +148,7 @@ fn name_of(from: &Path) -> String {
     let name = endings.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
     let fitting = name.chars().map(|letter| if fits(letter) { letter } else { '-' });
-    fitting.collect::<String>().trim_matches('-').chars().take(40).collect()
+    fitting.collect::<String>().trim_matches(['-', '_']).chars().take(40).collect()
 }
 
 /// A counter on a terminal, nothing elsewhere.
@@ -207,6 +221,26 @@ fn decide(
 }
 
 impl Import {
+    /// The data directory of the node that is meant.
+    fn data(&self) -> anyhow::Result<&Path> {
+        let data = self.place.remote.data();
+        if self.place.remote.names_stranger() {
+            return Err(invalid(format!(
+                "sets lie in the data directory of their node, and the node of --url does not run \
+                 on {}: run this on its machine, with --data",
+                data.display()
+            )));
+        }
+        if !data.is_dir() {
+            return Err(invalid(format!(
+                "there is no data directory {}\n  hint: name that of the node with --data; where \
+                 none ever ran, make it first with `mkdir`",
+                data.display()
+            )));
+        }
+        Ok(data)
+    }
+
     /// Makes a node that runs on the data directory take what is there now.
     async fn tell_node(&self) -> anyhow::Result<Exit> {
         if !self.place.remote.names_node() {
@@ -251,6 +285,15 @@ impl Import {
 /// Entries of one kind that a terminal shows; a first import has thousands.
 const SHOWN_MAX: usize = 20;
 
+/// Why files were left out, how many, and the first of them.
+fn left_out((reason, left): (&String, &Value)) -> String {
+    let names = left["names"].as_array().into_iter().flatten();
+    let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+    let count = left["files"].as_u64().unwrap_or_default();
+    let more = if count > names.len() as u64 { ", …" } else { "" };
+    format!("  left out: {reason}: {count} ({}{more})", names.join(", "))
+}
+
 /// What a person reads.
 fn report(head: &Value, changes: &Changes, not_on: &[Value], feeds: &feeds::Feeds) -> Vec<String> {
     let text = |value: &Value, key: &str| match value.get(key) {
@@ -260,9 +303,7 @@ fn report(head: &Value, changes: &Changes, not_on: &[Value], feeds: &feeds::Feed
     };
     let dry = if head["dry_run"] == true { " (nothing is changed)" } else { "" };
     let mut lines = vec![format!("{}: {} rules{dry}", text(head, "name"), text(head, "rules"))];
-    for (folder, count) in head["left_out"].as_object().into_iter().flatten() {
-        lines.push(format!("  left out: {count} files in {folder}"));
-    }
+    lines.extend(head["left_out"].as_object().into_iter().flatten().map(left_out));
     let mut section = |title: &str, entries: Vec<String>| {
         if !entries.is_empty() {
             lines.push(format!("{title}: {}", entries.len()));
