@@ -24,6 +24,9 @@ fn parse_gives_one_event_per_line_in_order() {
     ];
     let output = keng_with(&arguments, input.as_bytes());
     assert!(output.status.success(), "{}", text(&output.stderr));
+    // Where a file may stand, `-` says it.
+    let said = keng_with(&[&arguments[..], &["-"]].concat(), input.as_bytes());
+    assert_eq!(text(&said.stdout), text(&output.stdout), "{}", text(&said.stderr));
     let events: Vec<Value> = text(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -136,6 +139,28 @@ fn pipelines_and_lists_are_used_by_rules_eval() {
 }
 
 #[test]
+fn broken_json_is_told_by_line_and_reason() {
+    let folder = surroundings();
+    let rules = folder.path().join("rules").to_str().expect("a path").to_owned();
+    let whole = br#"{"Host":"a.evil.example"}"#;
+    let broken = br#"{"Host":"a.evil.example""#;
+    let lines = [&whole[..], b"", broken, b"sshd[1]: a text", broken, whole].join(&b'\n');
+    for (command, answers) in [("eval", 2), ("explain", 5)] {
+        let arguments = ["rules", command, "--rules", &rules, "--logsource", "category=proxy"];
+        let more: &[&str] = if command == "explain" { &["--json", "-"] } else { &["-"] };
+        let output = keng_with(&[&arguments[..], more].concat(), &lines);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{command}: {said}");
+        assert!(said.contains("broken JSON, whose fields no rule could see: 2"), "{said}");
+        assert!(said.contains("the first is line 3: not valid JSON: "), "{said}");
+        assert!(said.contains("raw log records: 1, the first is line 4"), "{said}");
+        assert_eq!(text(&output.stdout).lines().count(), answers, "{command}");
+        let output = keng_with(&[&arguments[..], more].concat(), whole);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    }
+}
+
+#[test]
 fn warnings_fail_a_strict_check() {
     let folder = surroundings();
     let rules = folder.path().join("rules").to_str().expect("a path").to_owned();
@@ -239,14 +264,6 @@ fn a_set_is_not_imported_beside_a_node_that_runs_elsewhere() {
     assert!(!data.exists(), "nothing was written");
 }
 
-#[test]
-fn a_slip_in_the_name_of_the_events_does_not_wait_for_standard_input() {
-    let arguments = ["rules", "eval", "--rules", "config/rules", "nowhere.ndjson"];
-    let output = keng_with(&arguments, br#"{"a":1}"#);
-    assert_eq!(output.status.code(), Some(3));
-    let told = text(&output.stderr);
-    assert!(told.contains("nowhere.ndjson: there is no such file"), "{told}");
-}
 /// Runs `keng rules import` where no node runs; gives its exit code and all that it said.
 fn import(data: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
     let data = data.to_str().expect("a path");
@@ -315,3 +332,11 @@ fn an_import_tells_what_it_leaves_out() {
     assert_eq!((&head["files"], &head["left_out"]), (&1.into(), &wanted));
 }
 
+#[test]
+fn a_slip_in_the_name_of_the_events_does_not_wait_for_standard_input() {
+    let arguments = ["rules", "eval", "--rules", "config/rules", "nowhere.ndjson"];
+    let output = keng_with(&arguments, br#"{"a":1}"#);
+    assert_eq!(output.status.code(), Some(3));
+    let told = text(&output.stderr);
+    assert!(told.contains("nowhere.ndjson: there is no such file"), "{told}");
+}

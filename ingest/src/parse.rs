@@ -168,6 +168,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether it should have been a JSON object and is none.
+    #[must_use]
+    pub fn is_broken_json(self) -> bool {
+        self == NOT_JSON
+    }
+
     const fn kept_raw(format: &'static str, failure: &'static str) -> Self {
         Self { format, failure: Some(failure) }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Parse {
     /// Time zone of stamps that name none, for example Asia/Ho_Chi_Minh
     #[arg(long, default_value = "UTC")]
     tz: String,
-    /// Files to read [default: standard input]
+    /// Files to read, `-` for standard input [default: -]
     files: Vec<PathBuf>,
 }
 
@@ -62,10 +62,13 @@ pub(crate) fn run(arguments: &Parse) -> anyhow::Result<Exit> {
         }
         out.write_all(line.as_bytes()).context("writing to standard output")
     };
-    if arguments.files.is_empty() {
-        each_line(std::io::stdin().lock(), Path::new("standard input"), &mut each)?;
-    }
-    for path in &arguments.files {
+    let standard_input = [PathBuf::from("-")];
+    let files = if arguments.files.is_empty() { &standard_input[..] } else { &arguments.files };
+    for path in files {
+        if path.as_os_str() == "-" {
+            each_line(std::io::stdin().lock(), Path::new("standard input"), &mut each)?;
+            continue;
+        }
         let file =
             std::fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
         each_line(file, path, &mut each)?;

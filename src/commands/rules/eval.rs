@@ -7,16 +7,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use keng_event::{Clock, FindingKind, SystemClock, Timestamp};
-use keng_ingest::parse::Format;
 use keng_metrics::Registry;
 use keng_rules_engine::{Config, Engine, Evaluator, LogSourceFilter, RuleSet};
 use serde::Serialize;
 
-use super::events::{self, Input};
+use super::events::{EXIT_CODES, Input, Reading};
 use crate::exit::Exit;
 
 /// Arguments of `keng rules eval`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Eval {
     #[command(flatten)]
     input: Input,
@@ -53,7 +53,7 @@ struct Evaluation {
     evaluator: Evaluator,
     engine: Engine,
     logsource: Option<LogSourceFilter>,
-    now: Timestamp,
+    reading: Reading,
     out: BufWriter<std::io::Stdout>,
 }
 
@@ -63,13 +63,13 @@ impl Evaluation {
             evaluator: Evaluator::new(Arc::clone(&rules)),
             engine: Engine::new(rules, Config::default(), &Registry::new()),
             logsource,
-            now: SystemClock::default().now(),
+            reading: Reading::new(SystemClock::default().now()),
             out: BufWriter::new(std::io::stdout()),
         }
     }
 
     fn line(&mut self, number: u64, raw: &[u8]) -> anyhow::Result<()> {
-        let batch = events::parse(raw, Format::Auto, number, self.now);
+        let batch = self.reading.line(number, raw);
         if let Some(event) = batch.get(0) {
             for found in self.evaluator.matches(event, self.logsource.as_ref()) {
                 let rule = RuleLine {
@@ -109,7 +109,7 @@ impl Evaluation {
         let findings = self.engine.advance(Timestamp::from_nanos(i64::MAX));
         self.correlations(&findings)?;
         self.out.flush().context("writing to standard output")?;
-        Ok(Exit::Fine)
+        Ok(self.reading.end())
     }
 }
 

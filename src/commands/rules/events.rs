@@ -9,11 +9,23 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use jiff::tz::TimeZone;
+use keng_event::json::flatten;
 use keng_event::{Batch, BatchBuilder, EventId, Timestamp};
-use keng_ingest::parse::{Format, Received, Sender, record};
+use keng_ingest::parse::{Format, Outcome, Received, Sender, record};
 use keng_rules_engine::{LogSourceFilter, RuleSet};
 
 use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Of commands that read events.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0    every event was read, whether or not a rule matched
+  2    wrong usage: an unknown option, a log source that is none
+  3    no rule is sound, or a pipeline is not, or there is nothing at a path
+  4    the events cannot be read, or the node does not answer
+  5    lines with broken JSON were matched as raw text only
+  130  interrupted";
 
 /// Rules, and a file of events for them.
 #[derive(Debug, Args)]
@@ -98,12 +110,75 @@ impl Input {
     }
 }
 
+/// Lines as events, and which of them are not what they should be.
+#[derive(Debug)]
+pub(super) struct Reading {
+    now: Timestamp,
+    broken: u64,
+    /// Where the first of those is, and what is wrong with it.
+    first_broken: Option<(u64, String)>,
+    texts: u64,
+    first_text: Option<u64>,
+}
+
+impl Reading {
+    /// Nothing yet; every event is received `now`.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { now, broken: 0, first_broken: None, texts: 0, first_text: None }
+    }
+
+    /// A batch of the one event that a line is.
+    pub(super) fn line(&mut self, number: u64, raw: &[u8]) -> Batch {
+        let (batch, outcome) = event(raw, Format::Auto, number, self.now);
+        match outcome {
+            _ if outcome.is_broken_json() => {
+                self.broken += 1;
+                self.first_broken.get_or_insert_with(|| {
+                    let reason =
+                        flatten(raw, |_, _| ()).map_or_else(|e| e.to_string(), |_| String::new());
+                    (number, reason)
+                });
+            }
+            Outcome { format: "json", .. } => {}
+            _ => {
+                self.texts += 1;
+                self.first_text.get_or_insert(number);
+            }
+        }
+        batch
+    }
+
+    /// Tells on standard error which lines were not read as an event each; what the exit code is.
+    pub(super) fn end(&self) -> Exit {
+        let Self { broken, texts, .. } = self;
+        if let Some(first) = self.first_text {
+            output::note(&format!(
+                "lines that are no JSON and were read as raw log records: {texts}, the first is \
+                 line {first}"
+            ));
+        }
+        let Some((first, reason)) = &self.first_broken else { return Exit::Fine };
+        output::note(&format!(
+            "lines with broken JSON, whose fields no rule could see: {broken}, the first is line \
+             {first}: {}\n  hint: events are NDJSON, one object a line; `jq -c .` makes that of \
+             JSON over several lines",
+            output::safe(reason)
+        ));
+        Exit::Partial
+    }
+}
+
 /// A batch of the one event that a record is. Its id says the number, so that a correlation can
 /// say what completed it.
 pub(super) fn parse(raw: &[u8], format: Format, number: u64, now: Timestamp) -> Batch {
+    event(raw, format, number, now).0
+}
+
+fn event(raw: &[u8], format: Format, number: u64, now: Timestamp) -> (Batch, Outcome) {
     let sender = Sender { transport: "file", ..Sender::default() };
     let received = Received { raw, at: now, sender: &sender, zone: &TimeZone::UTC, format };
     let mut builder = BatchBuilder::new();
-    record(&received, &mut builder);
-    builder.finish().with_origin(EventId { epoch: 0, partition: 0, offset: number })
+    let outcome = record(&received, &mut builder);
+    let id = EventId { epoch: 0, partition: 0, offset: number };
+    (builder.finish().with_origin(id), outcome)
 }

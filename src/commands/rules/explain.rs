@@ -7,12 +7,11 @@ use anyhow::Context;
 use clap::Args;
 use keng_event::{Clock, SystemClock};
 use keng_indexer::Searcher;
-use keng_ingest::parse::Format;
 use keng_rules_engine::{Evaluator, Excepted, Explanation, Part, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::events::{self, Input};
+use super::events::{EXIT_CODES, Input, Reading};
 use super::written::Written;
 use crate::client::{Client, Remote, part};
 use crate::commands::search::source::{Source, failure};
@@ -21,6 +20,7 @@ use crate::output;
 
 /// Arguments of `keng rules explain`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Explain {
     #[command(flatten)]
     input: Input,
@@ -94,14 +94,14 @@ pub(super) async fn run(arguments: &Explain) -> anyhow::Result<Exit> {
         };
     }
     let mut evaluator = Evaluator::new(Arc::new(arguments.input.load()?));
-    let now = SystemClock::default().now();
+    let mut reading = Reading::new(SystemClock::default().now());
     arguments.input.each_line(|number, raw| {
-        let batch = events::parse(raw, Format::Auto, number, now);
+        let batch = reading.line(number, raw);
         let Some(event) = batch.get(0) else { return Ok(()) };
         let explained = evaluator.explain(event, arguments.input.logsource.as_ref());
         arguments.print(&Place::Line(number), explained.into_iter().map(Explained::from).collect())
     })?;
-    Ok(Exit::Fine)
+    Ok(reading.end())
 }
 
 impl Explain {
