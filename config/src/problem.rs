@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use keng_event::spelling::edits;
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -104,39 +106,13 @@ fn unknown_name(message: &str) -> Option<(String, Vec<String>)> {
 }
 
 fn suggest(unknown: &str, known: &[String]) -> String {
-    let nearest = known.iter().min_by_key(|name| distance(unknown, name));
+    let nearest = known.iter().min_by_key(|name| edits(unknown, name));
     match nearest {
-        Some(name) if distance(unknown, name) <= unknown.len().max(3) / 2 => {
+        Some(name) if edits(unknown, name) <= unknown.len().max(3) / 2 => {
             format!("did you mean `{name}`?")
         }
         _ => format!("known here: {}", known.join(", ")),
     }
-}
-
-/// Levenshtein distance with transpositions of neighbours (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for (i, from) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, to) in b.iter().enumerate() {
-            let at = |rows: &[Vec<usize>], up: usize, column: usize| {
-                let index = rows.len().checked_sub(up)?;
-                rows.get(index)?.get(column).copied()
-            };
-            let substitute = at(&rows, 1, j).unwrap_or(usize::MAX - 1) + usize::from(from != to);
-            let delete = at(&rows, 1, j + 1).unwrap_or(usize::MAX - 1) + 1;
-            let insert = row.last().copied().unwrap_or(usize::MAX - 1) + 1;
-            let mut best = substitute.min(delete).min(insert);
-            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
-            if swapped && let Some(before) = at(&rows, 2, j - 1) {
-                best = best.min(before + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows.last().and_then(|row| row.last()).copied().unwrap_or(usize::MAX)
 }
 
 impl fmt::Display for Problem {
@@ -168,14 +144,6 @@ impl fmt::Display for Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_count_edits() {
-        assert_eq!(distance("lgo", "log"), 1);
-        assert_eq!(distance("listen", "listen"), 0);
-        assert_eq!(distance("disc", "disk"), 1);
-        assert_eq!(distance("", "abc"), 3);
-    }
 
     #[test]
     fn a_far_name_gets_the_list_instead() {

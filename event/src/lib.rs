@@ -19,6 +19,7 @@ pub mod id;
 pub mod json;
 pub mod limits;
 pub mod severity;
+pub mod spelling;
 pub mod time;
 pub mod unit;
 pub mod value;

@@ -2,6 +2,7 @@
 //!
 //! Only the log source is looked at; whether the datasets have the fields is `unknown-field`'s.
 
+use keng_event::spelling::edits;
 use keng_event::{Dataset, LogSource};
 
 use crate::rule_set::CompiledBody;
@@ -114,34 +115,4 @@ fn distance(stated: &LogSourceFilter, known: &LogSource) -> Option<usize> {
             (letters <= word.chars().count().div_ceil(3).min(3)).then_some(letters)
         })
         .sum()
-}
-
-/// Letters to put in, take out or change to make the one of the other (Levenshtein).
-fn edits(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut next = vec![line + 1];
-        for ((above, across), known) in row.iter().zip(row.iter().skip(1)).zip(&other) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((above + usize::from(letter != *known)).min(across + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_edits() {
-        for (one, other, expected) in
-            [("linx", "linux", 1), ("", "abc", 3), ("sysmon", "sysmon", 0), ("đăng", "dang", 2)]
-        {
-            assert_eq!(edits(one, other), expected, "{one} {other}");
-            assert_eq!(edits(other, one), expected, "{other} {one}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use keng_event::spelling::edits;
 use keng_event::{Dataset, Field};
 
 use super::Context;
@@ -80,7 +81,7 @@ fn likeness(wanted: &str, known: &str) -> (usize, usize) {
     if known.strip_prefix(wanted).is_some_and(|rest| rest == "name") {
         return (0, longer);
     }
-    (distance(wanted, known), longer)
+    (edits(wanted, known), longer)
 }
 
 /// The name without what people write differently: case, separators, short forms.
@@ -105,24 +106,4 @@ fn expand(part: &str) -> String {
         }
     }
     part.to_owned()
-}
-
-/// Edits between two names (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (line, left) in a.chars().enumerate() {
-        let mut diagonal = line;
-        let mut before = line + 1;
-        for (cell, right) in row.iter_mut().skip(1).zip(&b) {
-            let substituted = diagonal + usize::from(left != *right);
-            diagonal = *cell;
-            *cell = substituted.min(diagonal + 1).min(before + 1);
-            before = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

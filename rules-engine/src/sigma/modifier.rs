@@ -5,6 +5,7 @@
 //! `all` and `neq` over the whole list (Sigma appendix "modifiers", version 2.1.0).
 
 use ipnet::IpNet;
+use keng_event::spelling::edits;
 
 use super::Fault;
 use super::encode::{self, Base64, Utf16};
@@ -107,8 +108,9 @@ impl Modifiers {
             "m" | "multiline" => self.flag(word, line, |flags| &mut flags.multi_line)?,
             "s" | "dotall" => self.flag(word, line, |flags| &mut flags.dot_all)?,
             _ => {
-                return Err(Fault::new(line, format!("there is no modifier `{word}`"))
-                    .hint("see the list in Sigma's appendix on modifiers, version 2.1.0"));
+                return Err(
+                    Fault::new(line, format!("there is no modifier `{word}`")).hint(meant(word))
+                );
             }
         };
         if fresh { Ok(()) } else { Err(again()) }
@@ -289,6 +291,55 @@ impl Modifiers {
     }
 }
 
+/// Every modifier, by all its names.
+const WORDS: [&str; 35] = [
+    "all",
+    "cased",
+    "neq",
+    "exists",
+    "expand",
+    "windash",
+    "cidr",
+    "in_list",
+    "fieldref",
+    "contains",
+    "startswith",
+    "endswith",
+    "wide",
+    "utf16le",
+    "utf16be",
+    "utf16",
+    "base64",
+    "base64offset",
+    "lt",
+    "lte",
+    "gt",
+    "gte",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "year",
+    "re",
+    "i",
+    "ignorecase",
+    "m",
+    "multiline",
+    "s",
+    "dotall",
+];
+
+/// What to do about a modifier that is none.
+fn meant(word: &str) -> String {
+    let far = (word.chars().count() / 3).min(3);
+    let distances = WORDS.iter().map(|known| (edits(&word.to_lowercase(), known), known));
+    match distances.filter(|(distance, _)| *distance <= far).min() {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None => "see the list in Sigma's appendix on modifiers, version 2.1.0".to_owned(),
+    }
+}
+
 /// Why a regular expression is refused.
 pub(crate) fn irregular(error: &str, line: u64) -> Fault {
     // The last line of a syntax error is the reason, the others draw a picture.
@@ -429,6 +480,26 @@ mod tests {
         .map(|(key, value)| format!("{key:22} {}", parsed(key, value).unwrap_err().message))
         .collect();
         insta::assert_snapshot!(refused.join("\n"));
+    }
+
+    #[test]
+    fn a_slip_in_a_modifier_is_told_with_what_was_meant() {
+        for (key, hint) in [
+            ("f|containz", "did you mean `contains`?"),
+            ("f|Contains", "did you mean `contains`?"),
+            ("f|startwith", "did you mean `startswith`?"),
+            ("f|bas64offset", "did you mean `base64offset`?"),
+            ("f|frobnicate", "see the list"),
+            ("f|x", "see the list"),
+        ] {
+            let told = parsed(key, "x").unwrap_err().hint.unwrap();
+            assert!(told.starts_with(hint), "{key}: {told}");
+        }
+        for word in WORDS {
+            let told = parsed(&format!("f|{word}"), "x").err();
+            let message = told.map(|fault| fault.message).unwrap_or_default();
+            assert!(!message.starts_with("there is no modifier"), "{message}");
+        }
     }
 
     #[test]
