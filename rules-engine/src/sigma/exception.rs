@@ -36,6 +36,8 @@ pub struct Exception {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Excepting<E> {
     pub(crate) exception: Exception,
+    /// Where the rule has it; of a filter's, where the rule is.
+    pub(crate) line: u64,
     pub(crate) expr: Expr<E>,
 }
 
@@ -182,7 +184,7 @@ impl Written {
     /// Gives it to a rule, and the rule's new fingerprint.
     pub(crate) fn apply(self, detection: &mut Detection, fingerprint: u64) -> u64 {
         let Self { exception, selection, fingerprint: own } = self;
-        detection.except(exception, &[selection], &Expr::Atom(0));
+        detection.except(exception, selection.line, &[selection], &Expr::Atom(0));
         fnv64([fingerprint, own].map(u64::to_le_bytes).as_flattened())
     }
 }
@@ -192,20 +194,21 @@ impl Detection {
     pub(crate) fn except(
         &mut self,
         exception: Exception,
+        line: u64,
         selections: &[Selection],
         expr: &Expr<usize>,
     ) {
         let shift = self.selections.len();
         self.selections.extend_from_slice(selections);
         let expr = expr.map(&mut |number| number + shift);
-        self.exceptions.push(Excepting { exception, expr });
+        self.exceptions.push(Excepting { exception, line, expr });
     }
 }
 
 impl<E> Excepting<E> {
     /// The same exception over other parts.
     pub(crate) fn with<F>(&self, expr: Expr<F>) -> Excepting<F> {
-        Excepting { exception: self.exception.clone(), expr }
+        Excepting { exception: self.exception.clone(), line: self.line, expr }
     }
 }
 

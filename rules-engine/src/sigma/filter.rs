@@ -98,14 +98,15 @@ impl Filter {
     /// fingerprint.
     pub(crate) fn apply(&self, detection: &mut Detection, fingerprint: u64) -> u64 {
         let Self { detection: Detection { selections, condition, .. }, exception, .. } = self;
+        let line = detection.line;
         match (exception, condition) {
             (None, _) => detection.require(selections, condition),
             (Some(exception), Expr::Not(part)) => {
-                detection.except(exception.clone(), selections, part);
+                detection.except(exception.clone(), line, selections, part);
             }
             (Some(exception), _) => {
                 let outside = Expr::Not(Box::new(condition.clone()));
-                detection.except(exception.clone(), selections, &outside);
+                detection.except(exception.clone(), line, selections, &outside);
             }
         }
         let prints = [fingerprint, self.fingerprint].map(u64::to_le_bytes);

@@ -253,7 +253,7 @@ impl Detection {
     ///
     /// # Errors
     /// When a placeholder has no values, when there are too many tests, or when a pipeline left
-    /// none.
+    /// none of the condition or of an exception.
     pub(crate) fn lower(&self) -> Result<(Expr<Atom>, Vec<Excepting<Atom>>), Fault> {
         let used = self.used();
         let mut lowered = Vec::with_capacity(self.selections.len());
@@ -276,10 +276,18 @@ impl Detection {
         let condition = resolve(&self.condition, &lowered).ok_or_else(|| {
             Fault::new(self.line, "the processing pipelines left nothing of the rule to test")
         })?;
-        let exceptions = self.exceptions.iter().filter_map(|excepting| {
-            resolve(&excepting.expr, &lowered).map(|expr| excepting.with(expr))
+        let exceptions = self.exceptions.iter().map(|excepting| {
+            let expr = resolve(&excepting.expr, &lowered).ok_or_else(|| {
+                let name = &excepting.exception.name;
+                let message = format!(
+                    "the processing pipelines left nothing of the exception '{name}' to test"
+                );
+                Fault::new(excepting.line, message)
+                    .hint("except by fields that no pipeline drops, or take the exception out")
+            })?;
+            Ok(excepting.with(expr))
         });
-        Ok((condition, exceptions.collect()))
+        Ok((condition, exceptions.collect::<Result<_, Fault>>()?))
     }
 }
 

@@ -109,14 +109,17 @@ fn lists_placeholders_and_pipelines_reach_exceptions() {
         ("{who: a}", Some(MAP), "a", false),
         ("{who: a}", None, "a", true),
         ("{who|expand: '%helpers%'}", Some(MAP), "mallory", false),
-        // What nothing is left of excepts nothing.
-        ("{who: a}", Some(DROP), "a", true),
+        ("[{who: a}, {user: b}]", Some(DROP), "b", false),
     ] {
         let loaded = load(folder.path(), &ever(selection), pipeline);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         let json = format!(r#"{{"x": 1, "user": "{user}"}}"#);
         assert_eq!(matches(&Arc::new(loaded.rules), &json), found, "{selection} on {user}");
     }
+    let loaded = load(folder.path(), &ever("{who: a}"), Some(DROP));
+    let told: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 1 && told[0].contains("rule.yml:7: rule test: "), "{told:?}");
+    assert!(told[0].contains("left nothing of the exception 'e'"), "{told:?}");
     let loaded = load(folder.path(), &ever("{user|in_list: nobody}"), None);
     assert!(loaded.problems[0].message.contains("nobody"), "{:?}", loaded.problems);
 }
