@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::tz::TimeZone;
 use keng_api::backtest::{self, Period};
 use keng_event::{Clock, SystemClock};
@@ -33,13 +33,13 @@ Exit codes:
 
 /// Arguments of `keng rules backtest`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = EXIT_CODES, group = ArgGroup::new("which").args(["rules", "ids"]).required(true))]
 pub(crate) struct Backtest {
     /// Rule files or directories
-    #[arg(long, num_args = 1.., required_unless_present = "ids", value_name = "PATH")]
+    #[arg(long, num_args = 1.., value_name = "PATH")]
     rules: Vec<PathBuf>,
     /// Rule that the node has loaded, by its id; may be given again
-    #[arg(long = "id", value_name = "ID", conflicts_with_all = ["rules", "offline"])]
+    #[arg(long = "id", value_name = "ID", conflicts_with = "offline")]
     ids: Vec<String>,
     #[command(flatten)]
     surroundings: super::Surroundings,
