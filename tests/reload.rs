@@ -193,13 +193,7 @@ async fn a_rules_state_is_in_force_at_once_and_survives_a_restart() {
 
     std::fs::remove_file(rules.path().join("bb.yml")).expect("gone");
     node.restart().await;
-    let answer = node.get("/api/v1/rules").await;
-    let known = answer["rules"].as_array().expect("rules").iter();
-    let mut states: Vec<_> = known
-        .map(|rule| (rule["title"].as_str().expect("a title"), rule["state"].clone()))
-        .collect();
-    states.sort_by_key(|state| state.0);
-    assert_eq!(states, [("eve", "off".into()), ("mallory", "test".into())]);
+    assert_eq!(states(&node).await, [("eve", "off"), ("mallory", "test")].map(owned));
 
     // Turned on, the rule calls although the test alert stands open.
     set(&node, &mallory, "enable").await;
@@ -209,6 +203,21 @@ async fn a_rules_state_is_in_force_at_once_and_survives_a_restart() {
         alerts.iter().all(|alert| alert["test"].is_null()).then_some(())
     })
     .await;
+}
+
+/// The title and the state of every rule of the node, by title.
+async fn states(node: &Node) -> Vec<(String, String)> {
+    let answer = node.get("/api/v1/rules").await;
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let rules = answer["rules"].as_array().expect("rules").iter();
+    let mut states: Vec<_> =
+        rules.map(|rule| (text(&rule["title"]), text(&rule["state"]))).collect();
+    states.sort();
+    states
+}
+
+fn owned((title, state): (&str, &str)) -> (String, String) {
+    (title.to_owned(), state.to_owned())
 }
 
 /// Runs a command about rules beside the node.
@@ -291,16 +300,8 @@ async fn an_imported_set_is_in_force_at_once_and_its_updates_keep_states() {
     let told = import(&node, &[folder, "--name", "public"]);
     assert_eq!((ids(&told, "added"), ids(&told, "changed")), (vec!["ninechars"], vec!["eve12"]));
     node.restart().await;
-    let answer = node.get("/api/v1/rules").await;
-    let known = answer["rules"].as_array().expect("rules").iter();
-    let mut states: Vec<_> = known
-        .map(|rule| (rule["title"].as_str().expect("a title"), rule["state"].clone()))
-        .collect();
-    states.sort_by_key(|state| state.0);
-    let [on, test] = ["on", "test"].map(Value::from);
-    let wanted =
-        [("eve12", test.clone()), ("mallory", on.clone()), ("ninechars", test), ("own", on)];
-    assert_eq!(states, wanted);
+    let wanted = [("eve12", "test"), ("mallory", "on"), ("ninechars", "test"), ("own", "on")];
+    assert_eq!(states(&node).await, wanted.map(owned));
 
     import(&node, &["--remove", "public"]);
     assert_eq!(rules_in_force(&node).await, 1);

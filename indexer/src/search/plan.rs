@@ -1,5 +1,6 @@
 //! What a request means once it is read: the filter, the range of times, the warnings.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use keng_event::Timestamp;
@@ -67,13 +68,8 @@ impl Plan {
         to: Option<&str>,
         control: &Control<'_>,
     ) -> Result<Self, Error> {
-        let known_fields = searched.names();
-        let context = Context {
-            now: control.now,
-            zone: &control.zone,
-            datasets: searched.datasets,
-            known_fields: &known_fields,
-        };
+        let names = searched.names();
+        let context = context(searched, &names, control);
         let query = Query::parse(query, &context)?;
         let asked = times(from, to, &context)?;
         let own = query.time_range().map_or(Times::ALL, |own| Times { from: own.from, to: own.to });
@@ -108,6 +104,16 @@ impl Plan {
             }
         }
     }
+}
+
+/// What a request means depends on; `names` are those of the fields that there are.
+pub(super) fn context<'a>(
+    searched: &Searched,
+    names: &'a BTreeSet<String>,
+    control: &'a Control<'_>,
+) -> Context<'a> {
+    let Control { now, zone, .. } = control;
+    Context { now: *now, zone, datasets: searched.datasets, known_fields: names }
 }
 
 /// The range that a request's `from` and `to` name.

@@ -17,12 +17,11 @@ use keng_event::{Batch, BatchBuilder, Timestamp, Value};
 
 use crate::error::Error;
 use crate::index::{Searched, Snapshot};
-use crate::query::Context;
 use crate::search::Control;
 use crate::search::bits::Bits;
 use crate::search::eval::Evaluator;
 use crate::search::guard::Halt;
-use crate::search::plan::{Times, times};
+use crate::search::plan::{Times, context, times};
 use crate::search::rows::Rows;
 use crate::store::shard::Shard;
 use conditions::Sets;
@@ -130,14 +129,8 @@ pub(crate) fn scan(
     control: &Control<'_>,
     visit: &mut Visit<'_>,
 ) -> Result<Scanned, Error> {
-    let known_fields = searched.names();
-    let context = Context {
-        now: control.now,
-        zone: &control.zone,
-        datasets: searched.datasets,
-        known_fields: &known_fields,
-    };
-    let times = times(request.from, request.to, &context)?;
+    let names = searched.names();
+    let times = times(request.from, request.to, &context(searched, &names, control))?;
     let to = request.to.map(|_| Timestamp::from_nanos(times.to.saturating_add(1)));
     let snapshot = searched.snapshot();
     let mut scan = Scan {
