@@ -9,6 +9,7 @@
 
 mod bus;
 mod listen;
+mod place;
 mod problem;
 mod sections;
 
@@ -167,30 +168,48 @@ pub struct Examined {
 /// # Errors
 /// Everything that is wrong with the file, with places and remedies.
 pub fn load(path: Option<&Path>) -> Result<Settings, Problems> {
-    match examine(path) {
+    match read(path, &|_| None) {
         Examined { settings: Some(settings), problems } if problems.is_empty() => Ok(settings),
         Examined { problems, .. } => Err(problems),
     }
 }
 
 /// Like [`load`], but gives settings that make no sense together as well, so that the files that
-/// they name can be looked through in the same go.
+/// they name can be looked through in the same go; and tells what a node would do without.
 #[must_use]
 pub fn examine(path: Option<&Path>) -> Examined {
+    read(path, &missing_lists)
+}
+
+/// A node refuses only the rules that look into lists which are not there.
+fn missing_lists(settings: &Settings) -> Option<String> {
+    let lists = settings.rules.lists.as_ref().filter(|lists| !lists.is_dir())?;
+    Some(format!(
+        "[rules] lists = \"{}\": there is no such folder: make it, or take the line out",
+        lists.display()
+    ))
+}
+
+fn read(path: Option<&Path>, also: &dyn Fn(&Settings) -> Option<String>) -> Examined {
     let found = || PLACES.iter().map(PathBuf::from).find(|place| place.exists());
     let Some(path) = path.map(Path::to_owned).or_else(found) else {
         return Examined { settings: Some(Settings::default()), problems: Problems::default() };
     };
-    let parsed = match std::fs::read_to_string(&path) {
-        Ok(text) => sections::parse(&path, &text),
-        Err(error) => Err(Problems::one(&path, None, format!("cannot be read: {error}"))),
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let problems = Problems::one(&path, None, format!("cannot be read: {error}"));
+            return Examined { settings: None, problems };
+        }
     };
-    let mut settings = match parsed {
+    let mut settings = match sections::parse(&path, &text) {
         Ok(settings) => settings,
         Err(problems) => return Examined { settings: None, problems },
     };
     settings.anchor(path.parent().unwrap_or(Path::new("")));
-    let problems = Problems::of(&path, settings.check());
+    let mut wrong = settings.check();
+    wrong.extend(also(&settings));
+    let problems = Problems::of(&path, wrong, |message| place::line_of(&text, message));
     Examined { settings: Some(settings), problems }
 }
 
@@ -256,6 +275,60 @@ mod tests {
             assert_eq!(wrong.is_empty(), sound, "{wrong:?}");
             let named = |told: &String| told.starts_with(&format!("[rules] threads = {threads}: "));
             assert!(wrong.iter().all(named), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keng.toml");
+        let text = "[rules]\n# threads = 1\nlists = \"no-lists\"\nstate_per_rule_max = \"1GiB\"\n\
+                    threads = 0\n[node]\nlog = \"verbose\"\n[index]\nbucket = \"0s\"\n";
+        std::fs::write(&path, text).unwrap();
+        let told = examine(Some(&path)).problems.to_string();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 5, "{told}");
+        for (line, part) in [
+            ("keng.toml:3: [rules] lists", "no-lists\": there is no such folder: make it"),
+            ("keng.toml:4: [rules] state_per_rule_max", "more than state_max = \"256MiB\": make"),
+            ("keng.toml:5: [rules] threads", "1 to 64"),
+            ("keng.toml:7: [node] log", "no level"),
+            ("keng.toml:9: [index] bucket", "1h"),
+        ] {
+            let found = lines.iter().any(|told| told.contains(line) && told.contains(part));
+            assert!(found, "'{line}', '{part}' are missing in:\n{told}");
+        }
+        // A node starts without lists, and tells it of the rules that look into them.
+        assert!(!load(Some(&path)).unwrap_err().to_string().contains("lists"));
+        let zones = "[ingest]\ntime_zone = \"UTC\"\n[[source]]\nname = \"a\"\nnetworks = []\n\
+                     [[source]]\nname = \"b\"\nnetworks = []\ntime_zone = \"Asia/Hanoi2\"\n";
+        std::fs::write(&path, zones).unwrap();
+        let told = examine(Some(&path)).problems.to_string();
+        assert!(told.contains("keng.toml:9: `source.time_zone`: 'Asia/Hanoi2'"), "{told}");
+        // Where only the other of two is set, and where the section is written otherwise.
+        for (text, line) in [
+            ("[node]\n[rules]\nthreads = 2\nstate_max = \"1MiB\"\n", 4),
+            ("rules.state_max = \"1MiB\"\n", 1),
+            ("\nrules = { state_max = \"1MiB\" }\n", 2),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let told = examine(Some(&path)).problems.to_string();
+            assert!(told.contains(&format!("keng.toml:{line}: [rules] state_per_rule")), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_in_words() {
+        for (text, told) in [
+            ("[rules]\nthreads = \"two\"\n", "expected a whole number"),
+            ("[rules]\nthreads = -1\n", "expected a whole number"),
+            ("[rules]\nthreads = 1.5\n", "expected a whole number"),
+            ("[rules]\npaths = \"rules\"\n", "expected a list in brackets"),
+            ("[node]\nlog = 1\n", "expected a text"),
+            ("node = 1\n", "expected a section of settings"),
+        ] {
+            let said = refused(text);
+            assert!(said.ends_with(told), "{said}");
         }
     }
 

@@ -27,10 +27,17 @@ impl Problems {
         Self(vec![Problem { file: file.to_owned(), line, message, remedy: None }])
     }
 
-    pub(crate) fn of(file: &Path, messages: Vec<String>) -> Self {
-        let problem =
-            |message| Problem { file: file.to_owned(), line: None, message, remedy: None };
-        Self(messages.into_iter().map(problem).collect())
+    /// What is wrong with settings that were read, with the line that `line_of` finds for each.
+    pub(crate) fn of(
+        file: &Path,
+        messages: Vec<String>,
+        line_of: impl Fn(&str) -> Option<usize>,
+    ) -> Self {
+        let problem = |message: String| {
+            let line = line_of(&message);
+            Problem { file: file.to_owned(), line, message, remedy: None }
+        };
+        Self(messages.into_iter().map(problem).collect()).in_order()
     }
 
     pub(crate) fn push(&mut self, problem: Problem) {
@@ -72,7 +79,7 @@ impl Problem {
                 let form = FORMS.iter().find(|(said, ..)| message.contains(said));
                 match form {
                     Some((_, meant, remedy)) => ((*meant).to_owned(), Some((*remedy).to_owned())),
-                    None => (message.trim().to_owned(), None),
+                    None => (without_types(message.trim()), None),
                 }
             }
         };
@@ -94,6 +101,28 @@ const FORMS: [(&str, &str, &str); 3] = [
     ),
     ("invalid port", "this is not a port", "write a number from 1 to 65535"),
 ];
+
+/// What serde expects, in a user's words; types of Rust are none of his.
+const EXPECTED: [(&str, &[&str]); 5] = [
+    ("a whole number", &["usize", "isize", "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"]),
+    ("a number", &["f32", "f64"]),
+    ("a text", &["a string", "string", "path string"]),
+    ("true or false", &["a boolean", "bool"]),
+    ("a list in brackets", &["a sequence"]),
+];
+
+/// "invalid type: …, expected usize" without the type.
+fn without_types(message: &str) -> String {
+    let Some((said, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let meant = EXPECTED.iter().find(|(_, types)| types.contains(&expected));
+    let meant = match expected.split_once(' ') {
+        Some(("struct", _)) => "a section of settings",
+        _ => meant.map_or(expected, |(meant, _)| *meant),
+    };
+    format!("{said}, expected {meant}")
+}
 
 /// Takes serde's "unknown field `x`, expected one of `a`, `b`" apart.
 fn unknown_name(message: &str) -> Option<(String, Vec<String>)> {

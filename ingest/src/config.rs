@@ -66,10 +66,11 @@ impl Config {
         let mut wrong = Vec::new();
         let mut refuse = |setting, reason: String| wrong.push(Error::Config { setting, reason });
         let zones = self.source.iter().filter_map(|source| source.time_zone.as_ref());
-        for zone in zones.chain([&self.time_zone]) {
+        let zones = zones.map(|zone| ("source.time_zone", zone));
+        for (setting, zone) in zones.chain([("ingest.time_zone", &self.time_zone)]) {
             if TimeZone::get(zone).is_err() {
                 let reason = format!("'{zone}' is no time zone: write one like Asia/Ho_Chi_Minh");
-                refuse("time_zone", reason);
+                refuse(setting, reason);
             }
         }
         if self.buffer < BUFFER_MIN {

@@ -36,14 +36,23 @@ pub struct Config {
 impl Config {
     /// What is wrong with the settings.
     #[must_use]
-    pub fn check(&self) -> Option<String> {
-        (self.threads != self.threads()).then(|| {
-            format!(
+    pub fn check(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.threads != self.threads() {
+            wrong.push(format!(
                 "[rules] threads = {}: write how many threads are to evaluate rules, 1 to {}",
                 self.threads,
                 limits::THREADS_MAX
-            )
-        })
+            ));
+        }
+        if self.state_per_rule_max > self.state_max {
+            wrong.push(format!(
+                "[rules] state_per_rule_max = \"{}\" is more than state_max = \"{}\": make it \
+                 smaller, or the other larger",
+                self.state_per_rule_max, self.state_max
+            ));
+        }
+        wrong
     }
 
     pub(crate) fn threads(&self) -> usize {
