@@ -264,6 +264,19 @@ fn a_set_is_not_imported_beside_a_node_that_runs_elsewhere() {
     assert!(!data.exists(), "nothing was written");
 }
 
+#[test]
+fn a_backtest_asks_for_rules_or_ids() {
+    let said = |more: &[&str]| {
+        let output = keng_with(&[&["rules", "backtest", "--from", "now-1d"], more].concat(), b"");
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    let told = said(&[]);
+    assert!(told.contains("<--rules <PATH>...|--id <ID>>"), "{told}");
+    let told = said(&["--rules", "config/rules", "--id", "x"]);
+    assert!(told.contains("cannot be used with"), "{told}");
+}
+
 /// Runs `keng rules import` where no node runs; gives its exit code and all that it said.
 fn import(data: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
     let data = data.to_str().expect("a path");
