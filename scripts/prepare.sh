@@ -4,7 +4,7 @@
 #   scripts/prepare.sh build   what building Keng needs: a C/C++ compiler, CMake, the headers of
 #                              OpenSSL, curl and zlib for librdkafka, and Rust
 #   scripts/prepare.sh test    besides: Java and the Apache Kafka broker, Prometheus with promtool,
-#                              rsyslog, Chromium with its driver, an SMTP server, pySigma
+#                              rsyslog, Chromium with its driver, an SMTP server, pySigma, rsigma
 #
 # Debian and Ubuntu are installed for; elsewhere it names what is missing and stops.
 set -euo pipefail
@@ -76,6 +76,7 @@ test_parts() {
   command -v mvn >/dev/null || packages maven
   scripts/kafka.sh fetch
   scripts/pysigma.sh fetch
+  scripts/rsigma.sh build
 }
 
 case "${1:-}" in

@@ -11,7 +11,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench without its data has nothing to do")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,15 +101,17 @@ fn lanes(clock: &SystemClock, data: &Path, wanted: impl Fn(&str) -> bool, rival:
     println!("{} MiB anonymous memory after all lanes", anonymous_memory());
 }
 
-/// Builds `benches/rsigma/`, in a target directory of its own beside ours.
+/// Builds `benches/rsigma/`, unless tests have.
 fn build_rival() -> PathBuf {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rsigma/Cargo.toml");
-    let ours = std::env::current_exe().unwrap();
-    let target = ours.ancestors().nth(3).unwrap().join("rsigma");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir"]);
-    assert!(cargo.arg(&target).status().unwrap().success(), "the rival cannot be built");
-    target.join("release/rsigma-race")
+    let script = |arguments: &[&str]| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/rsigma.sh");
+        let output =
+            Command::new(script).args(arguments).stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "the rival cannot be built");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    script(&["build"]);
+    script(&["program", "rsigma-race"]).trim_end().into()
 }
 
 /// Events per second of the rival on the lane.

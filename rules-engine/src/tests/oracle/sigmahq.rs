@@ -1,15 +1,15 @@
-//! All of SigmaHQ's active rules against pySigma.
+//! All of SigmaHQ's active rules against pySigma, and what the same against rsigma needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use keng_event::Batch;
 use serde_json::{Value as Json, json};
 
 use super::events::{self, Event, Made, only};
-use super::{ask, python};
+use super::{Installed, Oracle};
 use crate::evaluate::detector::Detector;
 use crate::sigma::Expr;
 use crate::sigma::test::Atom;
@@ -45,25 +45,27 @@ const PLACEHOLDERS: [&str; 25] = [
     "userdomain",
 ];
 
-/// The rules, as text for pySigma and loaded by Keng.
-struct Corpus {
-    data: PathBuf,
-    python: PathBuf,
+/// The rules, as text for others and loaded by Keng.
+pub(super) struct Corpus {
     texts: Vec<String>,
     pipeline: String,
-    rules: Arc<RuleSet>,
+    pub(super) rules: Arc<RuleSet>,
+    /// Of SigmaHQ's regression tests.
+    pub(super) regression: Vec<Json>,
+    /// What was made for each rule.
+    pub(super) made: Vec<Made>,
 }
 
-/// The rules, loaded once for all tests that ask for them; `None` where something is missing.
-fn corpus(test: &str) -> Option<&'static Corpus> {
+/// The rules, loaded once for all tests that ask for them; `None` where the data are missing.
+pub(super) fn corpus(test: &str) -> Option<&'static Corpus> {
     static CORPUS: OnceLock<Corpus> = OnceLock::new();
-    let (data, python) = (shared_data(test)?, python(test)?);
-    Some(CORPUS.get_or_init(|| Corpus::load(data, python)))
+    let data = shared_data(test)?;
+    Some(CORPUS.get_or_init(|| Corpus::load(&data)))
 }
 
 impl Corpus {
-    fn load(data: PathBuf, python: PathBuf) -> Self {
-        let folder = corpus::unpack(&data);
+    fn load(data: &Path) -> Self {
+        let folder = corpus::unpack(data);
         let mut pipeline = "name: placeholders\npriority: 1\nvars:\n".to_owned();
         for name in PLACEHOLDERS {
             writeln!(pipeline, "  {name}: [first {name}, {name}-2, {name}$]").unwrap();
@@ -79,35 +81,56 @@ impl Corpus {
         paths.iter().for_each(|path| read(path, &mut texts));
         let loaded = Config { paths, pipelines: vec![file], ..Config::default() }.load(&[]);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-        Self { data, python, texts, pipeline, rules: Arc::new(loaded.rules) }
+        let rules = Arc::new(loaded.rules);
+        let exprs = (0..).map_while(|number| rules.written(number));
+        let made: Vec<Made> = exprs.map(events::make).collect();
+        assert_eq!(made.len(), rules.len());
+        let regression = regression(data);
+        Self { texts, pipeline, rules, regression, made }
     }
 
-    fn ask(&self, own: &Json, all: &[Json]) -> Json {
-        let Self { python, texts, pipeline, .. } = self;
+    pub(super) fn ask(&self, oracle: &Installed, own: &Json, all: &[Json]) -> Json {
+        let Self { texts, pipeline, .. } = self;
         let asked = json!({"rules": texts, "pipeline": pipeline, "own": own, "all": all});
-        let answer = ask(python, "detection.py", &asked);
-        assert_eq!(answer["refused"], json!({}), "pySigma takes every rule");
+        let answer = oracle.ask("detection", &asked);
+        assert_eq!(answer["refused"], json!({}), "it takes every rule");
         answer
     }
 
-    fn id(&self, number: u32) -> &str {
+    fn expr(&self, number: u32) -> &Expr<Atom> {
+        self.rules.written(number).unwrap()
+    }
+
+    /// The rule as it is written.
+    pub(super) fn text(&self, id: &str) -> &str {
+        let own = |text: &&String| text.lines().any(|line| line == format!("id: {id}"));
+        self.texts.iter().find(own).unwrap()
+    }
+
+    pub(super) fn id(&self, number: u32) -> &str {
         &self.rules.summaries()[number as usize].id
     }
 
     /// What the engine finds an event with.
-    fn found(&self, detector: &mut Detector, batch: &Batch) -> Vec<u32> {
+    pub(super) fn found(&self, detector: &mut Detector, batch: &Batch) -> Vec<u32> {
         let anywhere = "category=any".parse().unwrap();
         let mut names = detector.names(batch);
         detector.evaluate(only(batch), &mut names, Some(&anywhere)).0.to_vec()
     }
 
-    /// Where pySigma and the engine differ over an event that every rule was asked about.
-    fn differences(&self, found: &[u32], wanted: &Json) -> Vec<String> {
+    /// Over which rules another and the engine differ, for an event that all were asked about.
+    pub(super) fn differences(&self, found: &[u32], wanted: &Json) -> Vec<String> {
         let found: BTreeSet<&str> = found.iter().map(|rule| self.id(*rule)).collect();
         let wanted = wanted.as_array().unwrap().iter().map(|id| id.as_str().unwrap());
         let wanted: BTreeSet<&str> = wanted.collect();
         found.symmetric_difference(&wanted).map(|&id| id.to_owned()).collect()
     }
+}
+
+fn regression(data: &Path) -> Vec<Json> {
+    let text = std::fs::read_to_string(data.join("sigma/regression.ndjson")).unwrap();
+    let case = |line| serde_json::from_str::<Json>(line).unwrap()["events"].take();
+    text.lines().map(case).flat_map(|events| events.as_array().unwrap().clone()).collect()
 }
 
 fn read(path: &Path, texts: &mut Vec<String>) {
@@ -126,14 +149,10 @@ fn read(path: &Path, texts: &mut Vec<String>) {
 #[test]
 fn every_rule_finds_the_regression_events_that_pysigma_finds() {
     let test = "every_rule_finds_the_regression_events_that_pysigma_finds";
+    let Some(oracle) = Oracle::Pysigma.installed(test) else { return };
     let Some(corpus) = corpus(test) else { return };
-    let text = std::fs::read_to_string(corpus.data.join("sigma/regression.ndjson")).unwrap();
-    let mut events = Vec::new();
-    for line in text.lines() {
-        let case: Json = serde_json::from_str(line).unwrap();
-        events.extend(case["events"].as_array().unwrap().iter().cloned());
-    }
-    let answer = corpus.ask(&json!({}), &events);
+    let events = &corpus.regression;
+    let answer = corpus.ask(&oracle, &json!({}), events);
     let mut detector = Detector::new(Arc::clone(&corpus.rules));
     let mut findings = 0;
     for (json, wanted) in events.iter().zip(answer["all"].as_array().unwrap()) {
@@ -169,12 +188,11 @@ const PLAIN_STEP: usize = 40;
 #[test]
 fn every_rule_finds_what_pysigma_finds_of_events_made_for_it() {
     let test = "every_rule_finds_what_pysigma_finds_of_events_made_for_it";
+    let Some(oracle) = Oracle::Pysigma.installed(test) else { return };
     let Some(corpus) = corpus(test) else { return };
-    let exprs: Vec<&Expr<Atom>> = (0..).map_while(|number| corpus.rules.written(number)).collect();
-    assert_eq!(exprs.len(), corpus.rules.len());
-    let made: Vec<Made> = exprs.iter().map(|expr| events::make(expr)).collect();
+    let made = &corpus.made;
     let own: serde_json::Map<_, _> = (0..)
-        .zip(&made)
+        .zip(made)
         .map(|(rule, made)| (corpus.id(rule).to_owned(), made.all().map(Event::json).collect()))
         .collect();
     // Events of two rules each, so that there is more in them than one rule looks for.
@@ -182,13 +200,13 @@ fn every_rule_finds_what_pysigma_finds_of_events_made_for_it() {
     let others = first.iter().cycle().skip(first.len() / 3);
     let everywhere: Vec<Event> = first.iter().zip(others).map(|(a, b)| a.with(b)).collect();
     let all: Vec<Json> = everywhere.iter().map(Event::json).collect();
-    let answer = corpus.ask(&own.into(), &all);
+    let answer = corpus.ask(&oracle, &own.into(), &all);
 
     let mut detector = Detector::new(Arc::clone(&corpus.rules));
     let mut differ: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let (mut impossible, mut one_sided, mut judged) = (Vec::new(), Vec::new(), [0_usize; 2]);
-    for ((rule, made), expr) in (0..).zip(&made).zip(&exprs) {
-        let id = corpus.id(rule);
+    for (rule, made) in (0..).zip(made) {
+        let (id, expr) = (corpus.id(rule), corpus.expr(rule));
         let mut seen = [0_usize; 2];
         for (event, wanted) in made.all().zip(answer["own"][id].as_array().unwrap()) {
             let batch = event.batch();
@@ -215,8 +233,9 @@ fn every_rule_finds_what_pysigma_finds_of_events_made_for_it() {
         assert_eq!(corpus.differences(&found, wanted), [""; 0], "{event:?}");
         pairs += found.len();
         if number % PLAIN_STEP == 0 {
-            let plainly = (0..).zip(&exprs).filter(|(_, expr)| plain::holds(expr, only(&batch)));
-            assert_eq!(plainly.map(|(rule, _)| rule).collect::<Vec<u32>>(), found, "{event:?}");
+            let every = 0..u32::try_from(made.len()).unwrap();
+            let plainly = every.filter(|rule| plain::holds(corpus.expr(*rule), only(&batch)));
+            assert_eq!(plainly.collect::<Vec<_>>(), found, "{event:?}");
         }
     }
     println!("{judged:?} events of their own rule agree, {pairs} findings of any rule");
