@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DATA ?= data
 
-.PHONY: run demo test bench fmt lint build docs clean-data
+.PHONY: run demo test fuzz bench fmt lint build docs clean-data
 
 run: build ## build what is missing and start Keng on config/keng.toml, data under ./data
 	@exec $(TARGET)/release/keng run --config config/keng.toml --data $(DATA)
@@ -25,6 +25,10 @@ test: ## everything: formatting, lints, docs, unit, contract, end-to-end and fau
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	cargo test --locked
 	scripts/check-parts.sh
+
+fuzz: ## a minute of each fuzz target, for every night; what fails is named
+	@scripts/prepare.sh build
+	@scripts/fuzz.sh all
 
 bench: ## every bench, beside its reference
 	@scripts/prepare.sh build

@@ -2,13 +2,28 @@
 # Fuzzes one target of tests/fuzz with libFuzzer, on stable Rust.
 #
 #   scripts/fuzz.sh rule|condition|pipeline|event [SECONDS]     60 seconds unless said
+#   scripts/fuzz.sh all [SECONDS]                               one target after the other
 #   scripts/fuzz.sh keep TARGET                                 what it found out goes to
 #                                                               tests/fuzz/corpus/TARGET.tar.gz
 #
 # Inputs grow in the target directory, from those kept. What crashes a target, hangs or takes too
 # much memory is written to tests/fuzz/findings/, and the exit status is then not 0.
 set -euo pipefail
-cd "$(dirname "$0")/../tests/fuzz"
+script=$(realpath "$0")
+cd "$(dirname "$script")/../tests/fuzz"
+
+if [ "${1:-}" = all ]; then
+  failed=
+  started=$(mktemp)
+  trap 'rm -f "$started"' EXIT
+  for target in rule condition pipeline event; do
+    "$script" "$target" "${2:-60}" || failed="$failed $target"
+  done
+  [ -n "$failed" ] || exit 0
+  echo "fuzz.sh: failed:$failed; inputs that did it:" >&2
+  find "$PWD/findings" -type f -newer "$started" >&2
+  exit 1
+fi
 
 keep=
 if [ "${1:-}" = keep ]; then
