@@ -51,7 +51,7 @@ pub const BACKTESTS_MAX: usize = 1;
 /// Events that a backtest examines unless its request says otherwise.
 pub const BACKTEST_EVENTS_DEFAULT: usize = 5_000_000;
 
-/// Most events that a backtest may be asked to examine: up to 32 bytes of memory for each.
+/// Most events that a backtest may be asked to examine: 16 bytes of memory for each, 336 MB in all.
 pub const BACKTEST_EVENTS_MAX: usize = 20_000_000;
 
 /// Findings of each rule that a backtest gives unless its request says otherwise.

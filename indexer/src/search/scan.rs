@@ -133,11 +133,13 @@ pub(crate) fn scan(
     let times = times(request.from, request.to, &context(searched, &names, control))?;
     let to = request.to.map(|_| Timestamp::from_nanos(times.to.saturating_add(1)));
     let snapshot = searched.snapshot();
+    let stored: u64 = snapshot.shards.iter().map(|shard| shard.meta.events).sum();
+    let stored = usize::try_from(stored).unwrap_or(usize::MAX);
     let mut scan = Scan {
         times,
         control,
         snapshot: &snapshot,
-        order: Order::new(request.events_max),
+        order: Order::new(request.events_max, stored),
         done: Scanned {
             events: 0,
             candidates: 0,

@@ -52,36 +52,49 @@ impl Key {
     }
 }
 
-/// The events that were received first, up to a number of them.
+/// Events that are noted beyond those that are wanted before the later ones are let go: 16 MiB. With
+/// fewer, a long scan would choose among millions too often.
+const BEYOND_MAX: usize = 1024 * 1024;
+
+/// The events that were received first, up to a number of them. It takes 16 bytes for each of these
+/// and [`BEYOND_MAX`], however many events there are.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     max: usize,
     keys: Vec<Key>,
-    cut: bool,
+    /// When the first event was received that was let go; later ones need not be noted.
+    cut: Option<i64>,
 }
 
 impl Order {
-    pub(super) fn new(max: usize) -> Self {
-        Self { max, ..Self::default() }
+    /// At most `max` of an index that has so many events.
+    pub(super) fn new(max: usize, events: usize) -> Self {
+        // At once: growing would need twice the room for a moment. What is not used is not there.
+        let room = max.min(events).saturating_add(BEYOND_MAX.min(events));
+        Self { max, keys: Vec::with_capacity(room), cut: None }
     }
 
     pub(super) fn push(&mut self, received: i64, place: Place, snapshot: &Snapshot) {
+        if self.cut.is_some_and(|cut| received > cut) {
+            return;
+        }
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let (part, event) = match place {
             Place::Shard { number: shard, event } => (number(shard), event),
             Place::Tail { entry, row } => (TAIL | number(entry), number(row)),
         };
         self.keys.push(Key { received, part, event });
-        if self.keys.len() >= self.max.saturating_mul(2).saturating_add(64) {
+        if self.keys.len() >= self.max.saturating_add(BEYOND_MAX) {
             self.trim(snapshot);
         }
     }
 
     fn trim(&mut self, snapshot: &Snapshot) {
         if self.keys.len() > self.max {
-            self.keys.select_nth_unstable_by(self.max, |a, b| a.compare(b, snapshot));
+            let (_, first, _) =
+                self.keys.select_nth_unstable_by(self.max, |a, b| a.compare(b, snapshot));
+            self.cut = Some(first.received);
             self.keys.truncate(self.max);
-            self.cut = true;
         }
     }
 
@@ -89,7 +102,7 @@ impl Order {
     pub(super) fn settle(&mut self, snapshot: &Snapshot) -> bool {
         self.trim(snapshot);
         self.keys.sort_unstable_by(|a, b| a.compare(b, snapshot));
-        self.cut
+        self.cut.is_some()
     }
 
     pub(super) fn into_places(self) -> Places {
@@ -107,5 +120,33 @@ impl Places {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
         self.0.iter().map(|key| key.place())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_is_noted_however_many_there_are() {
+        let snapshot = Snapshot { shards: std::sync::Arc::default(), tail: Vec::new() };
+        let events = 3 * BEYOND_MAX + 500;
+        let mut order = Order::new(1_000, events);
+        let room = order.keys.capacity();
+        assert!(room <= 1_000 + BEYOND_MAX);
+        // The times of receipt in no order, each once: 7,919 divides no number of events here.
+        for event in 0..events {
+            let received = i64::try_from(event * 7_919 % events).unwrap();
+            let place = Place::Shard { number: 0, event: u32::try_from(received).unwrap() };
+            order.push(received, place, &snapshot);
+        }
+        assert_eq!(order.keys.capacity(), room, "it never grew");
+        assert!(order.settle(&snapshot), "more than are wanted");
+        let first = order.into_places();
+        let number = |place| match place {
+            Place::Shard { event, .. } => event,
+            Place::Tail { .. } => u32::MAX,
+        };
+        assert!(first.iter().map(number).eq(0..1_000));
     }
 }
