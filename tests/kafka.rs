@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::reload::write_rule;
+use crate::reload::{run, write_rule};
 use crate::support::{Node, eventually, missing, shared};
 
 /// A broker of this test's own, in a directory of its own.
@@ -88,15 +88,6 @@ async fn log_in(node: &Node, user: &str) {
     assert!(answer.status().is_success(), "{}", answer.status());
 }
 
-/// Waits for a line of the metrics.
-async fn counted(node: &Node, line: &str) {
-    eventually(line, || async {
-        let metrics = node.get("/metrics").await;
-        metrics.as_str().expect("text").contains(line).then_some(())
-    })
-    .await;
-}
-
 async fn set(node: &Node, rule: &str, action: &str) -> Value {
     node.post(&format!("/api/v1/rules/{rule}:{action}"), &json!({})).await["states_hold_for"]
         .clone()
@@ -114,7 +105,7 @@ async fn a_rule_that_is_off_where_alerts_are_opened_calls_nobody_whoever_found_i
     assert_eq!(desk.get("/api/v1/rules").await["states_hold_for"], "alerts");
     assert_eq!(set(&desk, &eve, "disable").await, "alerts");
     log_in(&finder, "eve").await;
-    counted(&desk, "keng_alerts_suppressed_total{reason=\"off\"} 1").await;
+    desk.wait_for_metric("keng_alerts_suppressed_total{reason=\"off\"} 1").await;
     assert!(desk.alerts().await.is_empty());
 
     set(&desk, &eve, "test").await;
@@ -129,9 +120,11 @@ async fn a_rule_that_is_off_where_alerts_are_opened_calls_nobody_whoever_found_i
     };
     tests(1).await;
     // States at a node that only detects hold for what it finds: it finds nothing then.
-    assert_eq!(set(&finder, &mallory, "disable").await, "own_findings");
+    let told = run(&finder, &["state", "off", &mallory]).stderr;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(told.contains("alerts are opened by another node"), "{told}");
     log_in(&finder, "mallory").await;
-    counted(&finder, "keng_rules_events_evaluated_total 3").await;
+    finder.wait_for_metric("keng_rules_events_evaluated_total 3").await;
     assert_eq!(set(&finder, &mallory, "enable").await, "own_findings");
     log_in(&finder, "mallory").await;
     tests(2).await;
@@ -139,6 +132,13 @@ async fn a_rule_that_is_off_where_alerts_are_opened_calls_nobody_whoever_found_i
         alerts.iter().find(|alert| alert["test"].is_null()).map(|alert| alert["count"].clone())
     };
     assert_eq!(count(desk.alerts().await), Some(json!(1)));
+
+    let set = tempfile::tempdir().expect("a folder");
+    write_rule(set.path(), "public", "user.name");
+    let folder = set.path().to_str().expect("a path");
+    let told = run(&finder, &["import", folder, "--name", "public"]).stderr;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(told.contains("import it on each with the role rules"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

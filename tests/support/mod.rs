@@ -308,6 +308,15 @@ impl Node {
         .await;
     }
 
+    /// Waits for a line of the metrics.
+    pub async fn wait_for_metric(&self, line: &str) {
+        eventually(line, || async {
+            let metrics = self.get("/metrics").await;
+            metrics.as_str().expect("text").lines().any(|one| one == line).then_some(())
+        })
+        .await;
+    }
+
     /// All alerts, newest first.
     pub async fn alerts(&self) -> Vec<Value> {
         let answer = self.get("/api/v1/alerts?limit=500").await;
