@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use keng_bus::{Delivered, Position, Record};
 use keng_event::{
-    Batch, BatchBuilder, EventId, JsonError, JsonWriter, Timestamp, Value, field, read_event,
+    Batch, BatchBuilder, EventId, JsonError, JsonReader, JsonWriter, Timestamp, Value, field,
 };
 use keng_metrics::{Counter, CounterFamily, Registry};
 
@@ -94,11 +94,11 @@ fn decode_batch(record: &Delivered, undecodable: &Counter) -> Decoded {
 
 fn decode_json(records: &[Delivered]) -> Option<Decoded> {
     let last = records.last()?;
-    let mut builder = BatchBuilder::new();
+    let (mut reader, mut builder) = (JsonReader::default(), BatchBuilder::new());
     for record in records {
         let received = Timestamp::from_millis(record.appended_at_ms);
         let id = id_at(record.position);
-        if let Err(error) = read_event(&record.value, received, Some(id), &mut builder) {
+        if let Err(error) = reader.read_event(&record.value, received, Some(id), &mut builder) {
             keep_raw(&record.value, received, id, &error, &mut builder);
         }
     }

@@ -7,13 +7,14 @@
 //! Reading foreign JSON goes through [`flatten`]: objects become dotted names, lists become
 //! several values, nulls and empty containers vanish. No tree is built.
 
+mod keys;
 pub(crate) mod layout;
 mod read;
 mod scan;
 pub(crate) mod text;
 mod write;
 
-pub use read::{Flattened, JsonError, flatten, read_event};
+pub use read::{Flattened, JsonError, JsonReader, flatten, read_event};
 pub use scan::SyntaxError;
 pub use write::JsonWriter;
 

@@ -31,7 +31,7 @@ pub use decode::DecodeError;
 pub use field::{Field, Kind};
 pub use finding::{Finding, FindingKind, RuleRef};
 pub use id::{EventId, FindingId, FindingIds};
-pub use json::{JsonError, JsonWriter, read_event};
+pub use json::{JsonError, JsonReader, JsonWriter, read_event};
 pub use severity::Severity;
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use unit::{ByteSize, Span, UnitError};

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keng_event::{Batch, BatchBuilder, Clock, EventId, SystemClock, Timestamp};
+use keng_event::{Batch, BatchBuilder, Clock, EventId, JsonReader, SystemClock, Timestamp};
 use keng_metrics::Registry;
 use keng_rules_engine::{Config, Engine, Evaluator, Loaded, RuleSet, load};
 
@@ -338,7 +338,7 @@ fn lines(data: &Path, lane: &str) -> String {
 #[inline(never)]
 fn parse(text: &str, first: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
-    let mut builder = BatchBuilder::new();
+    let (mut reader, mut builder) = (JsonReader::default(), BatchBuilder::new());
     let finish = |builder: BatchBuilder, batches: &mut Vec<Batch>| {
         let offset = (batches.len() * BATCH) as u64;
         batches.push(builder.finish().with_origin(EventId { epoch: 1, partition: 0, offset }));
@@ -346,10 +346,11 @@ fn parse(text: &str, first: usize) -> Vec<Batch> {
     for (number, line) in (i64::try_from(first).unwrap()..).zip(text.lines()) {
         let time = Timestamp::from_millis(number * 10);
         let mut event = builder.event(time, time);
-        keng_event::json::flatten(line.as_bytes(), |name, value| {
-            event.put_named(name, value);
-        })
-        .unwrap();
+        reader
+            .flatten(line.as_bytes(), |name, value| {
+                event.put_named(name, value);
+            })
+            .unwrap();
         event.finish();
         if builder.len() == BATCH {
             finish(std::mem::take(&mut builder), &mut batches);
