@@ -1,15 +1,17 @@
 //! Patterns with wildcards inside.
 
+use memchr::memmem::Finder;
+
 use crate::sigma::test::{Part, Pattern};
 
 use super::fold;
 
 /// A pattern cut at its stars. The whole value must fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Glob {
     first: Segment,
-    /// Between stars.
-    middle: Vec<Segment>,
+    /// Between stars; with a search for the text that a segment begins with.
+    middle: Vec<(Segment, Option<Finder<'static>>)>,
     /// `None`: there is no star, the first segment is the whole pattern.
     last: Option<Segment>,
 }
@@ -39,16 +41,23 @@ impl Glob {
         let last = if segments.len() > 1 { segments.pop() } else { None };
         let mut segments = segments.into_iter();
         let first = segments.next().unwrap_or_default();
-        Self { first, middle: segments.collect(), last }
+        let prepared = |segment: Segment| {
+            let finder = match segment.first() {
+                Some(Unit::Text(text)) => Some(Finder::new(text.as_bytes()).into_owned()),
+                Some(Unit::One) | None => None,
+            };
+            (segment, finder)
+        };
+        Self { first, middle: segments.map(prepared).collect(), last }
     }
 
     /// Whether the whole text fits; it must be folded if the pattern is.
     pub(crate) fn is_match(&self, text: &str) -> bool {
         let Some(mut rest) = start(&self.first, text) else { return false };
         let Some(last) = &self.last else { return rest.is_empty() };
-        for segment in &self.middle {
+        for (segment, finder) in &self.middle {
             // The leftmost place leaves most for what follows, so no other need be tried.
-            match find(segment, rest) {
+            match find(segment, finder.as_ref(), rest) {
                 Some(after) => rest = after,
                 None => return false,
             }
@@ -59,7 +68,7 @@ impl Glob {
     /// Its longest text: wherever the pattern fits, this occurs.
     pub(crate) fn longest_text(&self) -> &str {
         std::iter::once(&self.first)
-            .chain(&self.middle)
+            .chain(self.middle.iter().map(|(segment, _)| segment))
             .chain(&self.last)
             .flatten()
             .filter_map(|unit| match unit {
@@ -97,23 +106,21 @@ fn end(segment: &[Unit], text: &str) -> bool {
 }
 
 /// What follows the leftmost place where the text has the segment.
-fn find<'t>(segment: &[Unit], text: &'t str) -> Option<&'t str> {
+fn find<'t>(segment: &[Unit], finder: Option<&Finder<'_>>, text: &'t str) -> Option<&'t str> {
     let at = |index: usize| text.get(index..).and_then(|rest| start(segment, rest));
-    match segment.first() {
-        None => Some(text),
-        Some(Unit::Text(wanted)) => {
-            let mut from = 0;
-            while let Some(found) = text.get(from..).and_then(|rest| rest.find(&**wanted)) {
-                let index = from + found;
-                if let Some(after) = at(index) {
-                    return Some(after);
-                }
-                from = index + text.get(index..)?.chars().next()?.len_utf8();
-            }
-            None
+    let Some(finder) = finder else {
+        let mut places = text.char_indices().map(|(index, _)| index).chain([text.len()]);
+        return places.find_map(at);
+    };
+    let mut from = 0;
+    while let Some(found) = text.get(from..).and_then(|rest| finder.find(rest.as_bytes())) {
+        let index = from + found;
+        if let Some(after) = at(index) {
+            return Some(after);
         }
-        Some(Unit::One) => text.char_indices().find_map(|(index, _)| at(index)),
+        from = index + text.get(index..)?.chars().next()?.len_utf8();
     }
+    None
 }
 
 #[cfg(test)]

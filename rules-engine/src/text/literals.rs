@@ -92,8 +92,8 @@ impl Searched {
 /// So many searches cost less than one more pass over the grams of a value.
 const SEARCHED_MAX: usize = 8;
 
-/// A vectorised search for more literals stops too often to be quicker than their grams.
-const GUARDED_MAX: usize = 48;
+/// A vectorised search for more literals stops too often to be quicker than other ways.
+const VECTORISED_MAX: usize = 48;
 
 impl LiteralIndex {
     pub(crate) fn new(literals: impl IntoIterator<Item = (Literal, Vec<u32>)>) -> Self {
@@ -133,7 +133,7 @@ impl LiteralIndex {
         self.searched.extend(entries.drain(..few).map(Searched::new));
         let mut long = entries.split_off(shorter(&entries, LONG));
         let middle = entries.split_off(shorter(&entries, GRAM));
-        match guard(&middle) {
+        match vectorised(middle.iter().map(|entry| &*entry.text)) {
             Some(guard) => self.middle = Grams::new(middle).map(|grams| (guard, grams)),
             // Looked for at so many places, they take the longer ones along.
             None => long.extend(middle),
@@ -183,12 +183,15 @@ impl LiteralIndex {
 
 /// A vectorised search for any of the literals: where the processor has the instructions for it,
 /// and where they are few.
-fn guard(entries: &[Entry]) -> Option<Searcher> {
-    let few = (1..=GUARDED_MAX).contains(&entries.len());
-    few.then(|| Config::new().builder().extend(entries.iter().map(|e| &e.text)).build()).flatten()
+pub(super) fn vectorised<'l>(
+    literals: impl ExactSizeIterator<Item = &'l [u8]>,
+) -> Option<Searcher> {
+    let few = (1..=VECTORISED_MAX).contains(&literals.len());
+    few.then(|| Config::new().builder().extend(literals).build()).flatten()
 }
 
-fn length_bit(text: &str) -> u64 {
+/// One of 64 bits, by the length of the text.
+pub(super) fn length_bit(text: &str) -> u64 {
     1 << (text.len() % 64)
 }
 

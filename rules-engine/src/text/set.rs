@@ -1,14 +1,16 @@
 //! A list of patterns on one field, matched with few looks at the value.
 
+use aho_corasick::packed::Searcher;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use memchr::memmem::Finder;
 
 use crate::sigma::test::{Part, Pattern};
 
+use super::literals::{length_bit, vectorised};
 use super::{FastMap, Glob, Literal, Shape, fold};
 
-/// From so many needles on, one automaton beats as many single searches.
-const AUTOMATON_MIN: usize = 6;
+/// From so many needles on, one search for all beats as many single ones.
+const TOGETHER_MIN: usize = 6;
 
 /// Any of several patterns.
 #[derive(Debug)]
@@ -17,11 +19,47 @@ pub(crate) struct TextSet {
     /// Whether a lone `*` is among them: every value fits.
     anything: bool,
     exact: FastMap<Box<str>, ()>,
+    /// A bit for each length in bytes, modulo 64, that some whole value has.
+    exact_lengths: u64,
     starts: Vec<Box<str>>,
     ends: Vec<Box<str>>,
-    contains: Vec<Finder<'static>>,
-    automaton: Option<AhoCorasick>,
+    contains: Needles,
     globs: Vec<Glob>,
+}
+
+/// Texts that may be anywhere in a value, in the form that finds any of them the quickest.
+#[derive(Debug)]
+enum Needles {
+    Single(Vec<Finder<'static>>),
+    Vectorised(Searcher),
+    Automaton(AhoCorasick),
+}
+
+impl Needles {
+    fn new(needles: &[Box<str>]) -> Self {
+        let single =
+            || needles.iter().map(|needle| Finder::new(needle.as_bytes()).into_owned()).collect();
+        if needles.len() < TOGETHER_MIN {
+            return Self::Single(single());
+        }
+        if let Some(searcher) = vectorised(needles.iter().map(|needle| needle.as_bytes())) {
+            return Self::Vectorised(searcher);
+        }
+        let mut builder = AhoCorasick::builder();
+        builder.kind(Some(AhoCorasickKind::ContiguousNFA));
+        let automaton = builder.build(needles.iter().map(|needle| &**needle)).ok();
+        automaton.map_or_else(|| Self::Single(single()), Self::Automaton)
+    }
+
+    fn any_is_in(&self, text: &str) -> bool {
+        match self {
+            Self::Single(finders) => {
+                finders.iter().any(|finder| finder.find(text.as_bytes()).is_some())
+            }
+            Self::Vectorised(searcher) => searcher.find(text.as_bytes()).is_some(),
+            Self::Automaton(automaton) => automaton.is_match(text),
+        }
+    }
 }
 
 impl TextSet {
@@ -31,13 +69,13 @@ impl TextSet {
             cased,
             anything: false,
             exact: FastMap::default(),
+            exact_lengths: 0,
             starts: Vec::new(),
             ends: Vec::new(),
-            contains: Vec::new(),
-            automaton: None,
+            contains: Needles::Single(Vec::new()),
             globs: Vec::new(),
         };
-        let mut needles = Vec::new();
+        let mut needles: Vec<Box<str>> = Vec::new();
         let case = |text: &str| if cased { text.into() } else { fold(text).into_boxed_str() };
         for pattern in patterns {
             match pattern.parts.as_slice() {
@@ -50,15 +88,8 @@ impl TextSet {
                 _ => set.globs.push(Glob::new(pattern, cased)),
             }
         }
-        if needles.len() >= AUTOMATON_MIN {
-            let mut builder = AhoCorasick::builder();
-            builder.kind(Some(AhoCorasickKind::ContiguousNFA));
-            set.automaton = builder.build(needles.iter().map(|needle| &**needle)).ok();
-        }
-        if set.automaton.is_none() {
-            set.contains =
-                needles.iter().map(|needle| Finder::new(needle.as_bytes()).into_owned()).collect();
-        }
+        set.exact_lengths = set.exact.keys().fold(0, |bits, text| bits | length_bit(text));
+        set.contains = Needles::new(&needles);
         set
     }
 
@@ -70,11 +101,10 @@ impl TextSet {
     /// Whether any pattern fits the value (folded unless [`TextSet::cased`]).
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.anything
-            || (!self.exact.is_empty() && self.exact.contains_key(text))
+            || (self.exact_lengths & length_bit(text) != 0 && self.exact.contains_key(text))
             || self.ends.iter().any(|end| text.ends_with(&**end))
             || self.starts.iter().any(|start| text.starts_with(&**start))
-            || self.contains.iter().any(|needle| needle.find(text.as_bytes()).is_some())
-            || self.automaton.as_ref().is_some_and(|automaton| automaton.is_match(text))
+            || self.contains.any_is_in(text)
             || self.globs.iter().any(|glob| glob.is_match(text))
     }
 }
@@ -110,6 +140,17 @@ mod tests {
             let value = if cased { text.clone() } else { fold(&text) };
             let any = patterns.iter().any(|pattern| Glob::new(pattern, cased).is_match(&value));
             prop_assert_eq!(TextSet::new(&patterns, cased).is_match(&value), any);
+        }
+
+        #[test]
+        fn many_texts_are_found_as_each_alone(
+            needles in proptest::collection::vec("[aBé]{1,4}", 1..60),
+            text in "[aBéc]{0,40}",
+        ) {
+            let patterns: Vec<_> =
+                needles.iter().map(|needle| Pattern::parse(&format!("*{needle}*"))).collect();
+            let any = needles.iter().any(|needle| text.contains(needle));
+            prop_assert_eq!(TextSet::new(&patterns, true).is_match(&text), any);
         }
     }
 }
