@@ -53,7 +53,7 @@ fn finding(rule: &str, group: u64, offset: u64) -> Finding {
     });
     let at = Timestamp::from_seconds(1_795_341_600);
     Finding {
-        id: FindingId::derive(rule, origin, 0),
+        id: FindingId::derive(rule, origin),
         rule: RuleRef {
             id: rule.to_owned(),
             title: "Repeated failed logins over SSH".to_owned(),

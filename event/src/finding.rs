@@ -115,7 +115,7 @@ mod tests {
         let finding = Finding::decode(WIRE.as_bytes()).unwrap();
         assert_eq!(finding.rule.title, "Thử");
         assert_eq!(finding.events[0].get(), r#"{"a": 1}"#);
-        assert_eq!(finding.id, FindingId::derive("rule-1", finding.origin, 0));
+        assert_eq!(finding.id, FindingId::derive("rule-1", finding.origin));
         assert_eq!(String::from_utf8(finding.encode()).unwrap(), WIRE);
     }
 }

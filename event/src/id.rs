@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hash::Fnv128;
+use crate::time::Timestamp;
 
 /// Where an event was first made durable: the log's epoch, its partition, and the offset in it.
 /// Written `epoch-partition-offset`, the epoch in hexadecimal (`event.id`).
@@ -88,30 +89,58 @@ impl FindingIds {
 
     /// As [`FindingId::derive`].
     #[must_use]
-    pub fn id(self, event: EventId, ordinal: u32) -> FindingId {
+    pub fn of_event(self, event: EventId) -> FindingId {
+        let mut hash = self.with(event);
+        // Says nothing any more, but ids stay the same.
+        hash.write(&[0; 4]);
+        FindingId(hash.to_hex())
+    }
+
+    /// Of the `ordinal`-th window that `event` completed for a group `at` a time. Several windows of
+    /// a rule may end with the same event and be told one by one or together: group and time tell
+    /// them apart, whatever was told before. The group is to be spelled in one way. Senders choose
+    /// its values, but know no epoch, which is hashed before them.
+    #[must_use]
+    pub fn of_window(
+        self,
+        event: EventId,
+        at: Timestamp,
+        group: &[impl AsRef<str>],
+        ordinal: u32,
+    ) -> FindingId {
+        let mut hash = self.with(event);
+        hash.write(&ordinal.to_le_bytes());
+        hash.write(&at.as_nanos().to_le_bytes());
+        for value in group.iter().map(AsRef::as_ref) {
+            hash.write(&(value.len() as u64).to_le_bytes());
+            hash.write(value.as_bytes());
+        }
+        FindingId(hash.to_hex())
+    }
+
+    fn with(self, event: EventId) -> Fnv128 {
         let Self(mut hash) = self;
         hash.write(&event.epoch.to_le_bytes());
         hash.write(&event.partition.to_le_bytes());
         hash.write(&event.offset.to_le_bytes());
-        hash.write(&ordinal.to_le_bytes());
-        FindingId(hash.to_hex())
+        hash
     }
 }
 
 /// Identity of a finding: the same rule, completed by the same event, gives the same id on every
-/// replay.
+/// replay; and so does the same window of a correlation rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FindingId(String);
 
 impl FindingId {
-    /// The id of the `ordinal`-th finding of `rule_id` that `event` completed.
+    /// The id of what the detection rule `rule_id` found in `event`.
     ///
     /// 128 bits of FNV-1a, in hexadecimal: the parts are no secret, and rule identifiers and
     /// event ids are far too few for a collision to be met by chance.
     #[must_use]
-    pub fn derive(rule_id: &str, event: EventId, ordinal: u32) -> Self {
-        FindingIds::of(rule_id).id(event, ordinal)
+    pub fn derive(rule_id: &str, event: EventId) -> Self {
+        FindingIds::of(rule_id).of_event(event)
     }
 
     /// The id as text.
@@ -154,10 +183,31 @@ mod tests {
     #[test]
     fn finding_id_is_stable_across_versions() {
         let event = EventId { epoch: 1, partition: 0, offset: 7 };
-        let id = FindingId::derive("rule-1", event, 0);
-        assert_eq!(id, FindingId::derive("rule-1", event, 0));
-        assert_ne!(id, FindingId::derive("rule-1", event, 1));
-        assert_ne!(id, FindingId::derive("rule-1", event.plus(1), 0));
+        let id = FindingId::derive("rule-1", event);
+        assert_eq!(id, FindingId::derive("rule-1", event));
+        assert_ne!(id, FindingId::derive("rule-1", event.plus(1)));
+        assert_ne!(id, FindingId::derive("rule-2", event));
         assert_eq!(id.as_str(), "ab4babf2bcd3a71fe81bebdcbf1ac76d");
+    }
+
+    #[test]
+    fn every_window_that_ends_with_an_event_has_an_id_of_its_own() {
+        let event = EventId { epoch: 1, partition: 0, offset: 7 };
+        let at = Timestamp::from_seconds;
+        let id =
+            |rule, event, at, group: &[&str]| FindingIds::of(rule).of_window(event, at, group, 0);
+        let all = [
+            FindingId::derive("rule-1", event),
+            id("rule-1", event, at(1), &[]),
+            id("rule-1", event, at(2), &[]),
+            id("rule-1", event, at(1), &[""]),
+            id("rule-1", event, at(1), &["a", "bc"]),
+            id("rule-1", event, at(1), &["ab", "c"]),
+            id("rule-1", event.plus(1), at(1), &["ab", "c"]),
+            id("rule-2", event, at(1), &["ab", "c"]),
+            FindingIds::of("rule-1").of_window(event, at(1), &["ab", "c"], 1),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(all.clone()).len(), all.len());
+        assert_eq!(all[5].as_str(), "6ceb9fb9325af4cf4b066285c97ebb15");
     }
 }

@@ -9,7 +9,7 @@ use keng_metrics::{Counter, Registry};
 
 use crate::hit::{Detectors, Hit};
 use crate::metrics::{Metrics, count};
-use crate::sink::{Findings, Sink};
+use crate::sink::Sink;
 use crate::state::{Reader, Shards, Suppressions, Writer};
 use crate::{Config, Error, RuleSet};
 
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     fn one_by_one(&mut self, batches: &[Batch]) -> Vec<Finding> {
-        let mut findings = Findings::default();
+        let mut findings = Vec::new();
         let rules = Arc::clone(self.rules());
         let places = Arc::clone(self.sink.shards.places());
         let (detector, sink) = (self.detectors.first(), &mut self.sink);
@@ -130,12 +130,12 @@ impl Engine {
                 }
             }
         }
-        findings.all
+        findings
     }
 
     /// Several threads match, then count what is their own; findings are made in order of that.
     fn together(&mut self, batches: &[Batch]) -> Vec<Finding> {
-        let mut findings = Findings::default();
+        let mut findings = Vec::new();
         let rules = Arc::clone(self.rules());
         let places = Arc::clone(self.sink.shards.places());
         let sink = &mut self.sink;
@@ -155,26 +155,26 @@ impl Engine {
             }
         }
         sink.shards.caught_up();
-        findings.all
+        findings
     }
 
     /// Says that it is `now` at the head of the log, so that windows close although nothing
     /// arrives. Time never goes back.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
-        let mut findings = Findings::default();
+        let mut findings = Vec::new();
         let rules = Arc::clone(self.rules());
         self.sink.time(&rules, now, self.detectors.first(), &mut findings);
         self.show_state();
-        findings.all
+        findings
     }
 
     /// Ends every window, as if time had run out.
     pub(crate) fn close_windows(&mut self) -> Vec<Finding> {
-        let mut findings = Findings::default();
+        let mut findings = Vec::new();
         let rules = Arc::clone(self.rules());
         let fired = self.sink.shards.close(&rules);
         self.sink.fired(&rules, fired, (None, self.detectors.first()), &mut findings);
-        findings.all
+        findings
     }
 
     /// Changes the rules. Correlation rules whose meaning did not change keep their state.

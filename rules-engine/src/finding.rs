@@ -1,6 +1,6 @@
 //! Matches to findings: what a person needs to judge them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keng_event::finding::{SAMPLE_EVENT_BYTES_MAX, SAMPLE_EVENTS_MAX};
@@ -13,6 +13,7 @@ use crate::RuleState;
 use crate::evaluate::detector::Matched;
 use crate::rule_set::CompiledRule;
 use crate::state::{Fired, Sample};
+use crate::text::fold;
 
 /// What groups findings of a rule that does not say it, first that the event has in full.
 const GROUPS: [&[&str]; 4] =
@@ -56,25 +57,35 @@ fn group(rule: &CompiledRule, matched: &Matched<'_>) -> BTreeMap<String, String>
 }
 
 /// A finding of one event.
-pub(crate) fn detection(
-    rule: &CompiledRule,
-    matched: &Matched<'_>,
-    id: FindingId,
-    count: u64,
-) -> Finding {
+pub(crate) fn detection(rule: &CompiledRule, matched: &Matched<'_>, count: u64) -> Finding {
     let (event, sample) = (matched.event, matched.sample());
+    let origin = event.id().unwrap_or(crate::state::NO_EVENT);
     Finding {
-        id,
+        id: rule.ids.of_event(origin),
         rule: Arc::clone(&rule.reference),
         kind: FindingKind::Detection,
         at: event.time(),
         received: event.ingested(),
-        origin: event.id().unwrap_or(crate::state::NO_EVENT),
+        origin,
         group: group(rule, matched),
         truncated: sample.cut || count > 1,
         events: vec![sample.json],
         count,
         test: rule.state == RuleState::Test,
+    }
+}
+
+/// The id of a finding of several events; `told` has those of the same step. One event that several
+/// rules match may complete several windows of a key.
+pub(crate) fn id(rule: &CompiledRule, fired: &Fired, told: &mut BTreeSet<FindingId>) -> FindingId {
+    let group: Vec<String> = fired.group.iter().map(|(_, value)| fold(value)).collect();
+    let mut ordinal = 0;
+    loop {
+        let id = rule.ids.of_window(fired.last.id, fired.last.at, &group, ordinal);
+        if told.insert(id.clone()) {
+            return id;
+        }
+        ordinal += 1;
     }
 }
 

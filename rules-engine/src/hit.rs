@@ -59,8 +59,7 @@ impl<'b> Hit<'b> {
             let certain = rule.generates && rule.suppress.is_none();
             let finding = certain.then(|| {
                 sample = matched.sample().into();
-                // A detection rule makes one finding of an event.
-                finding::detection(rule, &matched, rule.ids.id(id, 0), 1)
+                finding::detection(rule, &matched, 1)
             });
             rules.push((*number, finding));
         }

@@ -1,10 +1,10 @@
 //! Where matches go: to counters, to findings, to the correlation rules that count them.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
 
-use keng_event::{EventId, EventRef, Finding, FindingId, Timestamp};
+use keng_event::{EventRef, Finding, Timestamp};
 use keng_metrics::Counter;
 
 use crate::compile::fields::FieldId;
@@ -26,28 +26,6 @@ pub(crate) struct Sink {
     pub(crate) matches: Vec<Option<Counter>>,
 }
 
-/// Findings, numbered where one event completes several of a rule.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    pub(crate) all: Vec<Finding>,
-    /// Where those of the step at hand begin: of one event, or of the time that passed before it.
-    /// Numbers are given within a step, so that it makes no difference what is evaluated together.
-    step: usize,
-}
-
-impl Findings {
-    pub(crate) fn begin_step(&mut self) {
-        self.step = self.all.len();
-    }
-
-    fn id(&self, rule: &CompiledRule, event: EventId) -> FindingId {
-        let step = self.all.get(self.step..).unwrap_or_default().iter();
-        let same =
-            step.filter(|finding| finding.origin == event && finding.rule.id == rule.reference.id);
-        rule.ids.id(event, u32::try_from(same.count()).unwrap_or(u32::MAX))
-    }
-}
-
 impl Sink {
     /// Time passes.
     pub(crate) fn time(
@@ -55,11 +33,10 @@ impl Sink {
         rules: &RuleSet,
         now: Timestamp,
         detector: &mut Detector,
-        findings: &mut Findings,
+        findings: &mut Vec<Finding>,
     ) {
         let fired = self.shards.advance(rules, now);
         if !fired.is_empty() {
-            findings.begin_step();
             self.fired(rules, fired, (None, detector), findings);
         }
     }
@@ -70,20 +47,18 @@ impl Sink {
         rules: &RuleSet,
         mut hit: Hit<'_>,
         detector: &mut Detector,
-        findings: &mut Findings,
+        findings: &mut Vec<Finding>,
     ) {
-        findings.begin_step();
         for (number, finding) in std::mem::take(&mut hit.rules) {
             let Some(rule) = rules.rule(number) else { continue };
             self.matched(rules, number, hit.last.received);
             if finding.is_some() {
-                findings.all.extend(finding);
+                findings.extend(finding);
             } else if rule.generates
                 && let Some(held) = self.admit(rule, Some(hit.event), &[], hit.last, 1)
             {
-                let id = findings.id(rule, hit.last.id);
-                findings.all.extend(again(detector, Some(hit.event), |matched| {
-                    Some(finding::detection(rule, matched?, id, held + 1))
+                findings.extend(again(detector, Some(hit.event), |matched| {
+                    Some(finding::detection(rule, matched?, held + 1))
                 }));
             }
         }
@@ -105,10 +80,10 @@ impl Sink {
         rules: &RuleSet,
         fired: Vec<Fired>,
         (hit, detector): (Option<&Hit<'_>>, &mut Detector),
-        findings: &mut Findings,
+        findings: &mut Vec<Finding>,
     ) {
         let event = hit.map(|hit| hit.event);
-        let mut queue = VecDeque::from(fired);
+        let (mut queue, mut told) = (VecDeque::from(fired), BTreeSet::new());
         while let Some(fired) = queue.pop_front() {
             let Some(rule) = rules.rule(fired.rule) else { continue };
             self.matched(rules, fired.rule, fired.last.received);
@@ -127,13 +102,13 @@ impl Sink {
             if rule.generates
                 && let Some(held) = self.admit(rule, event, &fired.group, fired.last, fired.count)
             {
-                let id = findings.id(rule, fired.last.id);
+                let id = finding::id(rule, &fired, &mut told);
                 // Only such findings are grouped by the event.
                 let by = event.filter(|_| !rule.group_by.is_empty() || fired.group.is_empty());
                 let mut finding =
                     again(detector, by, |matched| finding::correlation(rule, fired, matched, id));
                 finding.count += held;
-                findings.all.push(finding);
+                findings.push(finding);
             }
         }
     }

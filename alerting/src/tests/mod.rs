@@ -91,7 +91,7 @@ pub(crate) fn finding(rule: &str, ip: &str, offset: u64) -> Finding {
         r#"{{"event":{{"id":"{origin}","original":"Failed password from {ip}"}},"source":{{"ip":"{ip}"}},"user":{{"name":"root"}}}}"#
     );
     Finding {
-        id: FindingId::derive(rule, origin, 0),
+        id: FindingId::derive(rule, origin),
         rule: RuleRef {
             id: rule.to_owned(),
             title: format!("Đăng nhập thất bại ({rule})"),

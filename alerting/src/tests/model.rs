@@ -77,7 +77,7 @@ fn universe() -> Vec<Finding> {
             let mut finding = finding(rule, &format!("192.0.2.{}", number % 3), number / 2);
             let partition = u32::from(number % 5 == 0);
             finding.origin = EventId { partition, ..finding.origin };
-            finding.id = FindingId::derive(rule, finding.origin, 0);
+            finding.id = FindingId::derive(rule, finding.origin);
             finding
         })
         .collect()

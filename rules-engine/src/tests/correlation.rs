@@ -636,3 +636,46 @@ fn a_busy_window_with_not_is_decided_all_the_same() {
         assert!((3_602..=3_606).contains(&told), "{order}: {told}");
     }
 }
+
+#[test]
+fn windows_that_end_with_the_same_event_are_findings_of_their_own_however_they_are_told() {
+    // The last event is of both rules, and so of two keys, one of which began before.
+    let keys = correlated(
+        "temporal",
+        "  rules: [fail, success]\n  group-by: [who]\n  condition: {lt: 2}\n  \
+         aliases: {who: {fail: source.ip, success: user.name}}",
+    );
+    let keys = keys.replace("{outcome: success}", "{user.name: a}");
+    // One key, for which two windows that began with the last event are counted.
+    let mut times = correlated(
+        "event_count",
+        "  rules: [soon, late]\n  group-by: [source.ip]\n  condition: {gte: 1}",
+    );
+    for (id, timespan) in [("soon", "30s"), ("late", "5m")] {
+        times += &format!(
+            "---\ntitle: {id}\nid: {id}\ncorrelation: {{type: temporal, group-by: [source.ip], \
+             timespan: {timespan}, condition: fail and not success}}\n"
+        );
+    }
+    for (text, events) in [
+        (keys, &[(0, "192.0.2.1", "b", "failure"), (40, "192.0.2.1", "a", "failure")][..]),
+        (times, &[(40, "192.0.2.1", "b", "failure")]),
+    ] {
+        let ids = |seconds: &[i64]| {
+            let mut engine = engine(&rules(&text));
+            let mut findings = feed(&mut engine, events);
+            for second in seconds {
+                findings.extend(engine.advance(Timestamp::from_seconds(*second)));
+            }
+            let own = findings.iter().filter(|finding| finding.rule.id == "corr");
+            let mut ids: Vec<_> = own.map(|finding| (finding.origin, finding.id.clone())).collect();
+            ids.sort();
+            ids
+        };
+        let [first, second] = &ids(&[100, 140, 500])[..] else { panic!("two in {text}") };
+        assert_eq!(first.0, second.0);
+        assert_ne!(first.1, second.1);
+        // A replay goes over the same time at once.
+        assert_eq!(ids(&[500]), [first.clone(), second.clone()]);
+    }
+}

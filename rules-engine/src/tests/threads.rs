@@ -33,6 +33,7 @@ fn rule_set(threshold: u32, more: bool) -> Arc<RuleSet> {
         ("order", "type: temporal_ordered, rules: [a, b, c], group-by: [k], generate: true".to_owned()),
         ("absent", "type: temporal, group-by: [k], condition: a and not c".to_owned()),
         ("crossed", "type: temporal, rules: [a, b], aliases: {x: {a: k, b: v}}, group-by: [x]".to_owned()),
+        ("apart", "type: temporal, rules: [a, b], aliases: {x: {a: k, b: v}}, group-by: [x], condition: {lt: 2}".to_owned()),
         ("new", "type: first_seen, rules: [a], group-by: [k], condition: {field: v}, learning: 5s".to_owned()),
         ("rate", "type: rate_change, rules: [b], group-by: [k], condition: {factor: 2, gte: 3}, learning: 60s, baseline: 10m".to_owned()),
         ("anywhere", "type: event_count, rules: [c], condition: {gte: 4}".to_owned()),
@@ -139,6 +140,8 @@ fn outcome(
         }
     }
     findings.extend(engine.advance(Timestamp::from_seconds(150_000)));
+    let ids: std::collections::BTreeSet<_> = findings.iter().map(|finding| &finding.id).collect();
+    assert_eq!(ids.len(), findings.len(), "every finding has an id of its own");
     let text = |finding: &Finding| String::from_utf8(finding.encode()).unwrap();
     (findings.iter().map(text).collect(), engine.snapshot())
 }
