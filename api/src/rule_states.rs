@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use keng_rules_engine::limits::RULES_MAX;
 use keng_rules_engine::{RuleState, RuleSummary};
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +21,6 @@ use crate::state::{RuleStateChange, StatesHoldFor};
 
 /// Longest note, in characters, as with alerts.
 const NOTE_CHARACTERS_MAX: usize = 4_000;
-
-/// Most rules that one request may name; a node loads no more.
-const RULES_MAX: usize = 20_000;
 
 /// Unknown ids that a refusal names.
 const UNKNOWN_SHOWN_MAX: usize = 10;

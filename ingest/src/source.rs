@@ -67,7 +67,7 @@ pub struct SourceStatus {
     pub host: String,
     /// The dataset of its last event.
     pub dataset: String,
-    /// Those of all its events, as far as they are remembered.
+    /// Those of all its events that the catalogue has, as far as they are remembered.
     pub datasets: Vec<String>,
     /// How it last arrived: `udp`, `tcp`, `tls` or `http`.
     pub transport: String,

@@ -41,7 +41,7 @@ pub struct JsonReader {
 
 impl JsonReader {
     /// Calls `sink` with the dotted name and value of every scalar in a JSON object, in order.
-    /// Numbers that neither an `i64` nor an `f64` can hold come as text.
+    /// Whole numbers above `i64::MAX` that fit a `u64`, and numbers beyond an `f64`, come as text.
     ///
     /// # Errors
     /// When the text is not one JSON object. `sink` may have been called by then.

@@ -332,8 +332,12 @@ const WORDS: [&str; 35] = [
 
 /// What to do about a modifier that is none.
 fn meant(word: &str) -> String {
-    let far = (word.chars().count() / 3).min(3);
-    let distances = WORDS.iter().map(|known| (edits(&word.to_lowercase(), known), known));
+    let length = word.chars().count();
+    let far = (length / 3).min(3);
+    // What is much longer is no slip, and may be as long as a file.
+    let near = |known: &&&str| known.len().abs_diff(length) <= far;
+    let distances = WORDS.iter().filter(near);
+    let distances = distances.map(|known| (edits(&word.to_lowercase(), known), known));
     match distances.filter(|(distance, _)| *distance <= far).min() {
         Some((_, known)) => format!("did you mean `{known}`?"),
         None => "see the list in Sigma's appendix on modifiers, version 2.1.0".to_owned(),
