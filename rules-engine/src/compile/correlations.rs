@@ -97,6 +97,19 @@ impl CompiledCorrelation {
         matches!(self.kind, CompiledKind::Temporal { .. })
     }
 
+    /// Whether it looks at other fields in the matches of one of its rules than in another's.
+    pub(crate) fn is_aliased(&self) -> bool {
+        let watched: &[KeyField] = match &self.kind {
+            CompiledKind::ValueCount { fields, .. } | CompiledKind::FirstSeen { fields, .. } => {
+                fields
+            }
+            CompiledKind::Value { field, .. } => std::slice::from_ref(field),
+            _ => &[],
+        };
+        let mut fields = self.group_by.iter().chain(watched);
+        fields.any(|field| field.by_rule.windows(2).any(|pair| pair.first() != pair.last()))
+    }
+
     /// Whether its state is one piece, not one for each key: it has one key only, or it learns
     /// since it saw anything at all.
     pub(crate) fn is_whole(&self) -> bool {

@@ -26,7 +26,7 @@ pub(crate) struct Counted {
 }
 
 /// What the rule looks at besides the group.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Watched {
     /// The hash of a value, the bits of a number, the place of the rule that matched.
     Mark(u64),
@@ -34,9 +34,15 @@ pub(super) enum Watched {
     Fields(Vec<String>),
 }
 
+impl Counted {
+    fn is_same(&self, other: &Self) -> bool {
+        self.rule == other.rule && self.key == other.key && self.watched == other.watched
+    }
+}
+
 impl Places {
     /// What the correlation rules of `feeds` take from `facts`; a rule that two of its rules lead
-    /// to takes it once, unless it asks which of them it was.
+    /// to takes it once, unless it asks which of them it was, or takes something else by each.
     pub(crate) fn counted(
         &self,
         rules: &RuleSet,
@@ -47,10 +53,12 @@ impl Places {
         let mut all: Vec<Counted> = Vec::with_capacity(feeds.len());
         for (number, place) in feeds {
             let Some(rule) = correlation(rules, *number) else { continue };
-            if !rule.tells_rules_apart() && all.iter().any(|known| known.rule == *number) {
+            let again = !rule.tells_rules_apart() && all.iter().any(|known| known.rule == *number);
+            if again && !rule.is_aliased() {
                 continue;
             }
             match self.take(*number, rule, *place, facts) {
+                Ok(counted) if again && all.iter().any(|known| known.is_same(&counted)) => {}
                 Ok(counted) => all.push(counted),
                 Err(unusable) => {
                     let id = rules.rule(*number).map_or("", |rule| rule.reference.id.as_str());

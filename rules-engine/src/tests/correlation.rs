@@ -679,3 +679,29 @@ fn windows_that_end_with_the_same_event_are_findings_of_their_own_however_they_a
         assert_eq!(ids(&[500]), [first.clone(), second.clone()]);
     }
 }
+
+#[test]
+fn an_event_of_two_rules_counts_under_each_group_that_aliases_give_it() {
+    let found = |alias: &str| {
+        let text = correlated(
+            "event_count",
+            &format!(
+                "  rules: [fail, success]\n  group-by: [who]\n  condition: {{gte: 3}}\n  \
+                 aliases: {{who: {{fail: source.ip, success: {alias}}}}}"
+            ),
+        );
+        let text = text.replace("{outcome: success}", "{user.name: a}");
+        let events = (1..=3).map(|host| (host, format!("192.0.2.{host}"))).collect::<Vec<_>>();
+        let events: Vec<_> =
+            events.iter().map(|(at, ip)| (*at, ip.as_str(), "a", "failure")).collect();
+        let mut engine = engine(&rules(&text));
+        let groups = |found: &[Finding]| {
+            found.iter().map(|found| found.group["who"].clone()).collect::<Vec<_>>()
+        };
+        (groups(&feed(&mut engine, &events)), groups(&feed(&mut engine, &events[..2])))
+    };
+    // One user from three addresses, each of which is seen twice.
+    assert_eq!(found("user.name"), (vec!["a".to_owned()], vec![]));
+    // Under the same group it counts once.
+    assert_eq!(found("source.ip"), (vec![], vec![]));
+}
