@@ -161,6 +161,73 @@ fn broken_json_is_told_by_line_and_reason() {
 }
 
 #[test]
+fn the_reason_for_broken_json_is_what_the_parser_met() {
+    let folder = surroundings();
+    let rules = folder.path().join("rules").to_str().expect("a path").to_owned();
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20)).into_bytes();
+    for (line, reason) in [
+        (&long[..], "it is longer than 1048576 bytes, and is cut there"),
+        (b"\xef\xbb\xbf{\"a\":1", "expected `,` or `}` at byte 7"),
+        (b"{\"a\":\"\xff\"", "expected `,` or `}`"),
+    ] {
+        let output = keng_with(&["rules", "eval", "--rules", &rules, "-"], line);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains(reason), "'{reason}' is missing in: {said}");
+    }
+}
+
+#[test]
+fn an_import_of_nothing_says_what_was_left_out() {
+    let folder = surroundings();
+    let set = folder.path().join("set");
+    std::fs::create_dir_all(set.join("sigma-1/deprecated")).expect("a folder");
+    std::fs::copy(folder.path().join("rules/listed.yml"), set.join("sigma-1/deprecated/a.yml"))
+        .expect("copied");
+    let path = |path: &std::path::Path| path.to_str().expect("a path").to_owned();
+    let import = |more: &[&str]| {
+        let (set, data) = (path(&set), path(folder.path()));
+        let lists = path(&folder.path().join("keng.toml"));
+        let all = ["rules", "import", &set, "--data", &data, "--config", &lists];
+        keng_with(&[&all[..], more].concat(), b"")
+    };
+    std::fs::write(folder.path().join("keng.toml"), "[rules]\nlists = \"lists\"\n")
+        .expect("written");
+    let output = import(&[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("left out: deprecated/: 1 (sigma-1/deprecated/a.yml)"), "{said}");
+    // Files are told by where they are in the set, in hints as well, and whatever case their
+    // ending has.
+    for name in ["a.YML", "b.Yaml"] {
+        std::fs::copy(folder.path().join("rules/listed.yml"), set.join(name)).expect("copied");
+    }
+    let output = import(&["--json", "--dry-run"]);
+    let said = text(&output.stdout);
+    assert!(said.contains("the other is at a.YML:1"), "{said} {}", text(&output.stderr));
+}
+
+#[test]
+fn states_are_written_once_for_each_rule_and_into_no_folder_by_a_slip() {
+    let folder = surroundings();
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    std::fs::write(path("keng.toml"), "[rules]\npaths = [\"rules\"]\nlists = \"lists\"\n")
+        .expect("written");
+    let id = "5b2f3b0c-6b3c-4b57-9b43-6d1fd2c7b1d0";
+    let off = |data: &str| {
+        let place = ["--config", &path("keng.toml"), "--data", data];
+        keng_with(&[&["rules", "state", "off", id, id][..], &place].concat(), b"")
+    };
+    let output = off(&path("."));
+    let said = text(&output.stderr);
+    assert!(said.ends_with(&format!("off from the next start of the node: {id}\n")), "{said}");
+    let output = off(&path("slip"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("there is no data directory"), "{said}");
+}
+
+#[test]
 fn warnings_fail_a_strict_check() {
     let folder = surroundings();
     let rules = folder.path().join("rules").to_str().expect("a path").to_owned();

@@ -384,10 +384,12 @@ fn check_route(
         problems.push(format!("route {number} leads to no channel"));
     }
     for channel in route.channels.iter().filter(|channel| !channels.contains(channel.as_str())) {
-        problems.push(format!(
-            "route {number} leads to '{channel}', which is no [[channel]]: known are {}",
-            channels.iter().copied().collect::<Vec<_>>().join(", ")
-        ));
+        let known = match channels.is_empty() {
+            true => "there is none".to_owned(),
+            false => format!("known are {}", Vec::from_iter(channels.iter().copied()).join(", ")),
+        };
+        problems
+            .push(format!("route {number} leads to '{channel}', which is no [[channel]]: {known}"));
     }
     if route.notify.contains(&Kind::Test) {
         problems.push(format!("route {number}: 'test' is not something that an alert does"));
@@ -470,6 +472,14 @@ mod tests {
         ] {
             assert!(toml::from_str::<Config>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_route_to_nowhere_is_told_where_there_is_no_channel() {
+        let route = "[[route]]\nseverity = \"high\"\nchannels = [\"soc\"]\n";
+        let config: Config = toml::from_str(route).unwrap();
+        let told = config.problems();
+        assert_eq!(told, ["route 1 leads to 'soc', which is no [[channel]]: there is none"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rule files to a rule set. The only part of this crate that touches the file system.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::num::NonZero;
@@ -138,7 +139,9 @@ impl Reader {
         for entry in entries {
             let path = entry.path();
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            let yaml = path.extension().is_some_and(|kind| kind == "yml" || kind == "yaml");
+            let yaml =
+                |kind: &OsStr| ["yml", "yaml"].iter().any(|yaml| kind.eq_ignore_ascii_case(yaml));
+            let yaml = path.extension().is_some_and(yaml);
             match entry.file_type() {
                 _ if hidden => {}
                 Ok(kind) if kind.is_dir() => self.folder(&path, depth + 1),

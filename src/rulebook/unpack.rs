@@ -7,7 +7,7 @@
 mod archive;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -28,6 +28,9 @@ const FILES_MAX: usize = 2 * limits::RULES_MAX;
 
 /// Longest path within a set, in bytes; file systems end at 4,096 with ours before it.
 const PATH_BYTES_MAX: usize = 1_024;
+
+/// Longest name of a file or folder, in bytes, as file systems have it.
+const PART_BYTES_MAX: usize = 255;
 
 /// Folders at the top of public sets that hold no rules for use: what was given up, what no engine
 /// can do, tests of the set itself. Deeper down they are what their author means by the word, as
@@ -70,9 +73,12 @@ pub(crate) fn unpack(
     to: &Path,
     progress: &mut dyn FnMut(usize),
 ) -> anyhow::Result<Unpacked> {
-    let mut taker = Taker { to, seen: Vec::new(), top: Top::Unknown, entries: 0, progress };
+    let chosen = false;
+    let mut taker = Taker { to, seen: Vec::new(), top: Top::Unknown, chosen, entries: 0, progress };
     let reading = || format!("reading {}", from.display());
     if fs::metadata(from).with_context(reading)?.is_dir() {
+        let named = from.canonicalize().with_context(reading)?;
+        taker.chosen = named.file_name().is_some_and(is_rules);
         taker.folder(from, Path::new(""), 0)?;
     } else {
         let file = File::open(from).with_context(reading)?;
@@ -86,6 +92,8 @@ struct Taker<'t> {
     /// Every file that was looked into, and every link.
     seen: Vec<(PathBuf, Seen)>,
     top: Top,
+    /// Whether the folder itself is one of rules, of which every folder is meant.
+    chosen: bool,
     entries: usize,
     progress: &'t mut dyn FnMut(usize),
 }
@@ -222,8 +230,13 @@ impl Taker<'_> {
             Top::Shared(top) => PathBuf::from(top),
             Top::Unknown | Top::None => PathBuf::new(),
         };
-        // Whoever imports `rules` alone has chosen.
-        let chosen = top.to_string_lossy().starts_with("rules");
+        // Whoever imports `rules` alone has chosen; a repository of that name has such folders.
+        let folder = |path: &Path| {
+            let within = path.strip_prefix(&top).ok()?.parent()?;
+            within.components().next().map(|part| is_rules(part.as_os_str()))
+        };
+        let chosen = (self.chosen || is_rules(top.as_os_str()))
+            && !self.seen.iter().any(|(path, _)| folder(path) == Some(true));
         let left_out = |path: &Path| {
             let first = path.parent()?.strip_prefix(&top).ok()?.components().next()?;
             let first = first.as_os_str().to_str()?;
@@ -278,12 +291,23 @@ fn path(name: &str) -> anyhow::Result<PathBuf> {
     let mut path = PathBuf::new();
     for part in Path::new(name).components() {
         match part {
-            Component::Normal(part) => path.push(part),
+            Component::Normal(part) => {
+                anyhow::ensure!(
+                    part.len() <= PART_BYTES_MAX,
+                    "the name '{shown}' has a part of more than {PART_BYTES_MAX} bytes: {NO_RULES}"
+                );
+                path.push(part);
+            }
             Component::CurDir => {}
             _ => anyhow::bail!("the name '{shown}' leads out of the archive: {NO_RULES}"),
         }
     }
     Ok(path)
+}
+
+/// `rules`, or a folder beside it in SigmaHQ's repository, as `rules-compliance`.
+fn is_rules(folder: &OsStr) -> bool {
+    folder.to_string_lossy().starts_with("rules")
 }
 
 /// Hidden by its name, or what macOS puts into archives besides.

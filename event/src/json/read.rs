@@ -418,6 +418,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn keys_that_drive_out_one_another_are_read_as_they_are_written() {
+        let mut reader = JsonReader::default();
+        for record in 0..200_usize {
+            // Of 1,000 keys, each record has 50 in an order of its own, twice; one in ten is broken.
+            let keys = (0..50).map(|n| (record * 7 + n * (record % 13 + 1)) % 1_000);
+            let written: Vec<_> =
+                keys.map(|key| format!("\"k{key}\":{{\"k{record}\":1}}")).collect();
+            let end = if record % 10 == 0 { "," } else { "}" };
+            let json = format!("{{{}{end}", written.join(","));
+            for _again in 0..2 {
+                let (mut seen, mut alone) = (Vec::new(), Vec::new());
+                let read = reader.flatten(json.as_bytes(), |name, _| seen.push(name.to_owned()));
+                let read_alone = flatten(json.as_bytes(), |name, _| alone.push(name.to_owned()));
+                assert_eq!((read.is_ok(), &seen), (read_alone.is_ok(), &alone), "{json}");
+                assert_eq!(seen.len(), 50);
+            }
+        }
+    }
+
     /// Records that share some of their keys, or begin like one another's.
     fn any_record() -> impl Strategy<Value = String> {
         let key = r#"(user|users|us|user\.name|user\\"|k|c\\|ử|u{70}|)"#;

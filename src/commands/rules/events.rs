@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::tz::TimeZone;
 use keng_event::json::flatten;
-use keng_event::{Batch, BatchBuilder, EventId, Timestamp};
+use keng_event::{Batch, BatchBuilder, EventId, Timestamp, limits};
 use keng_ingest::parse::{Format, Outcome, Received, Sender, record};
 use keng_rules_engine::{LogSourceFilter, RuleSet};
 
@@ -133,11 +133,7 @@ impl Reading {
         match outcome {
             _ if outcome.is_broken_json() => {
                 self.broken += 1;
-                self.first_broken.get_or_insert_with(|| {
-                    let reason =
-                        flatten(raw, |_, _| ()).map_or_else(|e| e.to_string(), |_| String::new());
-                    (number, reason)
-                });
+                self.first_broken.get_or_insert_with(|| (number, reason(raw)));
             }
             Outcome { format: "json", .. } => {}
             _ => {
@@ -166,6 +162,17 @@ impl Reading {
         ));
         Exit::Partial
     }
+}
+
+/// Why a line is broken JSON to ingest, which replaces bytes that are no text, passes over a byte
+/// order mark and cuts what is too long.
+fn reason(raw: &[u8]) -> String {
+    if raw.len() > limits::EVENT_BYTES_MAX {
+        return format!("it is longer than {} bytes, and is cut there", limits::EVENT_BYTES_MAX);
+    }
+    let text = String::from_utf8_lossy(raw);
+    let read = flatten(text.trim_start_matches('\u{feff}').as_bytes(), |_, _| ());
+    read.map_or_else(|error| error.to_string(), |_| "it is no event".to_owned())
 }
 
 /// A batch of the one event that a record is. Its id says the number, so that a correlation can

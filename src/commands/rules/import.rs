@@ -17,7 +17,8 @@ use super::list::Place;
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::rulebook::sets::{self, About, Set};
-use crate::rulebook::{states, unpack};
+use crate::rulebook::states;
+use crate::rulebook::unpack::{self, Unpacked};
 use changes::Changes;
 
 const HELP: &str = "\
@@ -95,7 +96,7 @@ pub(super) async fn run(arguments: &Import) -> anyhow::Result<Exit> {
     let others = others(&settings.rules, data, &name);
     let known = states::load(data, None)?;
     let changes = Changes::between(before.as_ref(), &new, &staged.folder, &others);
-    check(&changes, before.as_ref(), unpacked.files)?;
+    check(&changes, before.as_ref(), &unpacked)?;
 
     let state =
         arguments.state.or_else(|| old.as_ref().and_then(Set::about).map(|about| about.state));
@@ -180,15 +181,18 @@ fn others(settings: &Config, data: &Path, name: &str) -> Vec<RuleSummary> {
 }
 
 /// Refuses what cannot have been meant.
-fn check(changes: &Changes, before: Option<&Loaded>, files: usize) -> anyhow::Result<()> {
+fn check(changes: &Changes, before: Option<&Loaded>, unpacked: &Unpacked) -> anyhow::Result<()> {
     if changes.taken == 0 {
-        let refused = changes.refused.len();
+        let (files, refused) = (unpacked.files, changes.refused.len());
         let first = changes.refused.first().map(|one| format!("; the first: {one}"));
-        let reason = format!(
+        let mut reason = format!(
             "nothing in it is a rule that can be used ({files} files, {refused} refused{}); nothing \
              was changed",
             first.unwrap_or_default()
         );
+        for (why, left) in &unpacked.left_out {
+            reason.push_str(&format!("\n{}", left_out((why, &json!(left)))));
+        }
         return Err(invalid(reason));
     }
     let had = before.map_or(0, |before| before.rules.len());
@@ -231,14 +235,7 @@ impl Import {
                 data.display()
             )));
         }
-        if !data.is_dir() {
-            return Err(invalid(format!(
-                "there is no data directory {}\n  hint: name that of the node with --data; where \
-                 none ever ran, make it first with `mkdir`",
-                data.display()
-            )));
-        }
-        Ok(data)
+        self.place.data()
     }
 
     /// Makes a node that runs on the data directory take what is there now.

@@ -43,6 +43,23 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The data directory, in which something shall be written: a slip makes none.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(super) fn data(&self) -> anyhow::Result<&Path> {
+        let data = self.remote.data();
+        if data.is_dir() {
+            return Ok(data);
+        }
+        let reason = format!(
+            "there is no data directory {}\n  hint: name that of the node with --data; where none \
+             ever ran, make it first with `mkdir`",
+            data.display()
+        );
+        Err(Failure::error(Exit::Invalid, reason))
+    }
+
     /// Every rule as `GET /api/v1/rules` shows it.
     ///
     /// # Errors

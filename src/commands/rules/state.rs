@@ -37,10 +37,12 @@ const LOCAL: &str = "local";
 /// When a rule is unknown, the node refuses, or the disk does.
 pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
     let Set { state, ids, note, place } = arguments;
+    // Of two that are the same, one is said.
+    let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     if place.remote.names_node() {
         let body = json!({"ids": ids, "state": state, "note": note});
         let answer: Value = place.remote.client()?.post("/api/v1/rules:state", &body).await?;
-        for id in ids {
+        for id in &ids {
             output::note(&format!("{id}: {state}"));
         }
         if part(&answer, "/in_force") == false {
@@ -52,12 +54,11 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
         list::note_reach(&answer);
         return Ok(Exit::Fine);
     }
-    let data = place.remote.data();
+    let data = place.data()?;
     let settings = list::settings(place.config.as_deref())?;
     let rules = list::offline(&settings, data)?;
     let known: BTreeSet<&str> = rules.summaries().iter().map(|rule| rule.id.as_str()).collect();
-    let unknown: Vec<&str> =
-        ids.iter().map(String::as_str).filter(|id| !known.contains(id)).collect();
+    let unknown: Vec<&str> = ids.difference(&known).copied().collect();
     if !unknown.is_empty() {
         let reason = format!(
             "there is no rule '{}'\n  hint: nothing was changed; `keng rules list` has all rules",
@@ -68,12 +69,15 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
     let at = SystemClock::default().now();
     let decision = Decision { by: LOCAL.to_owned(), at, note: note.clone() };
     rulebook::states::update(data, None, |states| {
-        for id in ids {
+        for id in &ids {
             let decided = Decided { state: *state, decision: decision.clone() };
-            states.0.insert(id.clone(), decided);
+            states.0.insert((*id).to_owned(), decided);
         }
     })?;
-    output::note(&format!("{} rules are {state} from the next start of the node", ids.len()));
+    output::note(&format!(
+        "{state} from the next start of the node: {}",
+        Vec::from_iter(ids).join(", ")
+    ));
     if settings.bus.kind == BusKind::Kafka {
         output::note(
             "of several nodes on this Kafka, it is the states of the one with the role alert that \

@@ -216,6 +216,27 @@ fn a_folder_that_is_imported_by_itself_was_chosen() {
 }
 
 #[test]
+fn a_folder_of_rules_keeps_its_folders_and_a_repository_of_that_name_does_not() {
+    let names = ["other/a.yml", "b.yml"];
+    for (more, kept) in [(None, 2), (Some("rules/c.yml"), 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (set, to) = (folder.path().join("rules-compliance"), tempfile::tempdir().unwrap());
+        let write = |name: &str| {
+            let path = set.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, RULE).unwrap();
+        };
+        names.into_iter().chain(more).for_each(write);
+        let unpacked = unpack(&set, to.path(), &mut |_| {}).unwrap();
+        assert_eq!(unpacked.files, kept, "{unpacked:?}");
+        assert_eq!(all_files(to.path(), to.path()).contains(&"other/a.yml".into()), more.is_none());
+    }
+    let (unpacked, _) =
+        taken(&files(&[("rules-main/deprecated/a.yml", RULE), ("rules-main/rules/b.yml", RULE)]));
+    assert_eq!(counts(&unpacked.unwrap()), [("deprecated/", 1)]);
+}
+
+#[test]
 fn what_may_be_a_rule_is_told_from_other_yaml() {
     for (text, rule) in [
         ("title: a\nlogsource: {}\n", true),
@@ -255,6 +276,12 @@ fn names_that_lead_elsewhere_are_refused() {
         refused(&files(&[("ok.yml", RULE), (name, RULE)]), reason);
         refused(&zip_of(&[("ok.yml", RULE), (name, RULE)]), reason);
     }
+}
+
+#[test]
+fn a_name_that_no_file_system_takes_is_the_fault_of_the_set() {
+    let name = format!("rules/{}.yml", "ử".repeat(90));
+    refused(&zip_of(&[(&name, RULE)]), "a part of more than 255 bytes");
 }
 
 #[test]

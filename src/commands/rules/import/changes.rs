@@ -41,10 +41,13 @@ impl Changes {
         let within = |file: &str| {
             Path::new(file).strip_prefix(folder).unwrap_or(Path::new(file)).display().to_string()
         };
-        let own = new
-            .problems
-            .iter()
-            .map(|problem| Problem { file: within(&problem.file), ..problem.clone() });
+        // A hint may name another file of the set, which will lie elsewhere.
+        let staged = format!("{}/", folder.display());
+        let own = new.problems.iter().map(|problem| Problem {
+            file: within(&problem.file),
+            hint: problem.hint.as_ref().map(|hint| hint.replace(&staged, "")),
+            ..problem.clone()
+        });
         changes.refused.extend(own);
         let others: BTreeMap<&str, &RuleSummary> =
             others.iter().map(|rule| (rule.id.as_str(), rule)).collect();
