@@ -342,6 +342,11 @@ fn a_backtest_asks_for_rules_or_ids() {
     assert!(told.contains("<--rules <PATH>...|--id <ID>>"), "{told}");
     let told = said(&["--rules", "config/rules", "--id", "x"]);
     assert!(told.contains("cannot be used with"), "{told}");
+    let slip = ["rules", "backtest", "--from", "now-1d", "--rules", "nosuch.yml"];
+    let output = keng_with(&[&slip[..], &["--url", "http://127.0.0.1:1"]].concat(), b"");
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("nosuch.yml: there is no such file"), "{told}");
 }
 
 /// Runs `keng rules import` where no node runs; gives its exit code and all that it said.

@@ -52,7 +52,7 @@ pub use engine::{Checkpoint, Engine};
 pub use error::Error;
 pub use evaluator::{Evaluator, Match};
 pub use explain::{Excepted, Explanation, Part, Verdict};
-pub use load::{Loaded, load, load_text};
+pub use load::{Loaded, is_rule_file, load, load_text};
 pub use metrics::Metrics;
 pub use necessary::{Necessary, Need};
 pub use problem::{Problem, Warning};

@@ -118,6 +118,14 @@ struct Reader {
 /// Fewer files than this are not worth a thread of their own.
 const FILES_PER_THREAD_MIN: usize = 64;
 
+/// Whether a file in a folder of rules is one of rules, by its name.
+#[must_use]
+pub fn is_rule_file(path: &Path) -> bool {
+    let yaml =
+        |ending: &OsStr| ["yml", "yaml"].iter().any(|yaml| ending.eq_ignore_ascii_case(yaml));
+    path.extension().is_some_and(yaml)
+}
+
 impl Reader {
     fn path(&mut self, path: &Path, depth: usize) {
         match fs::metadata(path) {
@@ -139,9 +147,7 @@ impl Reader {
         for entry in entries {
             let path = entry.path();
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            let yaml =
-                |kind: &OsStr| ["yml", "yaml"].iter().any(|yaml| kind.eq_ignore_ascii_case(yaml));
-            let yaml = path.extension().is_some_and(yaml);
+            let yaml = is_rule_file(&path);
             match entry.file_type() {
                 _ if hidden => {}
                 Ok(kind) if kind.is_dir() => self.folder(&path, depth + 1),

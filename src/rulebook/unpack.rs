@@ -13,7 +13,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
-use keng_rules_engine::limits;
+use keng_rules_engine::{is_rule_file, limits};
 use serde::Serialize;
 
 /// Most bytes that an archive may unpack to, what is not taken included. SigmaHQ with its test
@@ -326,10 +326,10 @@ enum Kind {
 
 /// `None` for what is not taken.
 fn kind(path: &Path) -> Option<Kind> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
-    if name.ends_with(".yml") || name.ends_with(".yaml") {
+    if is_rule_file(path) {
         return Some(Kind::Yaml);
     }
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
     let beside = name.starts_with("license") || name.starts_with("readme");
     beside.then_some(Kind::Beside)
 }
@@ -343,11 +343,15 @@ fn may_be_rule(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return true };
     let content = |line: &&str| {
         let start = line.trim_start();
-        !start.is_empty() && !start.starts_with(['#', '%']) && !start.starts_with("---")
+        !start.is_empty() && !start.starts_with(['#', '%'])
     };
-    let mut lines = text.trim_start_matches('\u{feff}').lines().filter(content).peekable();
+    // YAML breaks lines at a carriage return alone, too, and a document may begin behind its dashes.
+    let lines = text.trim_start_matches('\u{feff}').split(['\n', '\r']);
+    let lines = lines.map(|line| line.strip_prefix("---").unwrap_or(line));
+    let mut lines = lines.filter(content).peekable();
     let Some(first) = lines.peek() else { return false };
-    if first.trim_start().starts_with('{') {
+    // A map in braces, or with keys, an anchor or a type written out: only YAML itself could tell.
+    if first.trim_start().starts_with(['{', '?', '&', '!']) {
         return true;
     }
     let indent = first.len() - first.trim_start().len();

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use keng_event::json::flatten;
 use keng_event::{Batch, BatchBuilder, EventId, Timestamp, limits};
 use keng_ingest::parse::{Format, Outcome, Received, Sender, record};
-use keng_rules_engine::{LogSourceFilter, RuleSet};
+use keng_rules_engine::{LogSourceFilter, RuleSet, is_rule_file};
 
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -47,10 +47,8 @@ impl Input {
     /// file too when that stands behind them: what is `-`, or a file that no rule has the name
     /// of, is given back.
     fn paths(&self) -> (&[PathBuf], &Path) {
-        let input = |path: &Path| {
-            let rule = path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml");
-            path.as_os_str() == "-" || (path.is_file() && !rule)
-        };
+        let input =
+            |path: &Path| path.as_os_str() == "-" || (path.is_file() && !is_rule_file(path));
         match (&self.file, self.rules.split_last()) {
             (Some(file), _) => (&self.rules, file),
             (None, Some((last, rules))) if !rules.is_empty() && input(last) => (rules, last),

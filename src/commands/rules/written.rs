@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use keng_rules_engine::is_rule_file;
 use serde_json::Value;
 
 use crate::client::part;
@@ -39,6 +40,10 @@ impl Written {
     }
 
     fn add(&mut self, path: &Path, named: bool) -> anyhow::Result<()> {
+        if named && !path.exists() {
+            let reason = format!("{}: there is no such file or folder of rules", path.display());
+            return Err(Failure::error(Exit::Invalid, reason));
+        }
         let reading = || format!("reading {}", path.display());
         if std::fs::metadata(path).with_context(reading)?.is_dir() {
             let entries = std::fs::read_dir(path).with_context(reading)?;
@@ -52,8 +57,7 @@ impl Written {
                 if hidden || folder_link { Ok(()) } else { self.add(&entry.path(), false) }
             });
         }
-        let yaml = path.extension().is_some_and(|kind| kind == "yml" || kind == "yaml");
-        if yaml || named {
+        if named || is_rule_file(path) {
             let text = std::fs::read_to_string(path).with_context(reading)?;
             self.push(path, &text);
         }
@@ -61,7 +65,9 @@ impl Written {
     }
 
     fn push(&mut self, path: &Path, text: &str) {
-        self.text.push_str("---\n");
+        // Both may only stand where a stream begins, or behind the end of a document.
+        let text = text.trim_start_matches('\u{feff}');
+        self.text.push_str(if text.starts_with('%') { "...\n" } else { "---\n" });
         self.lines += 1;
         self.files.push((self.lines, path.to_owned()));
         self.text.push_str(text);
@@ -121,5 +127,22 @@ mod tests {
         assert_eq!(place(6), Some(("b.yaml", 2)));
         let named = Written::read(&[folder.path().join("c.txt")]).unwrap();
         assert_eq!(named.text, "---\nnone\n");
+    }
+
+    #[test]
+    fn what_may_only_begin_a_stream_keeps_no_rule_from_the_node() {
+        let rule = "title: A\nlogsource: {}\ndetection: {s: {a: 1}, condition: s}\n";
+        let files = ["a", "b", "c", "d"].map(|id| format!("id: {id}\n{rule}"));
+        let [plain, marked, versioned, both] = &files;
+        let marked = format!("\u{feff}{marked}");
+        let versioned = format!("%YAML 1.2\n---\n{versioned}");
+        let both = format!("\u{feff}%YAML 1.2\n---\n{both}");
+        for order in [[plain, &marked, &versioned, &both], [&both, &versioned, &marked, plain]] {
+            let mut written = Written::default();
+            order.iter().for_each(|text| written.push(Path::new("a.yml"), text));
+            let loaded = keng_rules_engine::load_text("request", &written.text, &[]);
+            assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+            assert_eq!(loaded.rules.len(), 4);
+        }
     }
 }
