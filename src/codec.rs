@@ -94,7 +94,9 @@ fn decode_batch(record: &Delivered, undecodable: &Counter) -> Decoded {
 
 fn decode_json(records: &[Delivered]) -> Option<Decoded> {
     let last = records.last()?;
-    let (mut reader, mut builder) = (JsonReader::default(), BatchBuilder::new());
+    let bytes = records.iter().map(|record| record.value.len()).sum();
+    let mut builder = BatchBuilder::with_capacity(records.len(), bytes);
+    let mut reader = JsonReader::default();
     for record in records {
         let received = Timestamp::from_millis(record.appended_at_ms);
         let id = id_at(record.position);

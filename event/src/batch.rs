@@ -355,6 +355,12 @@ impl<'a> EventRef<'a> {
         if texts.len() / 2 > bytes { "" } else { texts }
     }
 
+    /// Whether it has a value that is bytes.
+    #[must_use]
+    pub fn has_bytes(self) -> bool {
+        self.entries.iter().any(|entry| entry.tag == Tag::Bytes)
+    }
+
     /// The fields that it has a stored value of, each once, sorted.
     pub fn indexes(self) -> impl Iterator<Item = FieldIndex> {
         let fields = self.entries.chunk_by(|one, next| one.field == next.field);

@@ -79,6 +79,16 @@ impl BatchBuilder {
         Self::default()
     }
 
+    /// An empty builder with room for so much.
+    #[must_use]
+    pub fn with_capacity(events: usize, text_bytes: usize) -> Self {
+        let mut builder = Self::default();
+        builder.batch.heads.reserve(events);
+        builder.ids.reserve(events);
+        builder.batch.text.reserve(text_bytes);
+        builder
+    }
+
     /// How many events are finished.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keng_event::{Batch, BatchBuilder, Clock, EventId, JsonReader, SystemClock, Timestamp};
+use keng_event::{Batch, BatchBuilder, Clock, EventId, JsonReader, SystemClock, Timestamp, Value};
 use keng_metrics::Registry;
 use keng_rules_engine::{Config, Engine, Evaluator, Loaded, RuleSet, load};
 
@@ -349,27 +349,24 @@ fn parse(text: &str, first: usize) -> Vec<Batch> {
 
 #[inline(never)]
 fn read(lines: &[&str], first: usize) -> Vec<Batch> {
-    let mut batches = Vec::new();
-    let (mut reader, mut builder) = (JsonReader::default(), BatchBuilder::new());
-    let finish = |builder: BatchBuilder, batches: &mut Vec<Batch>| {
-        let offset = (batches.len() * BATCH) as u64;
-        batches.push(builder.finish().with_origin(EventId { epoch: 1, partition: 0, offset }));
-    };
-    for (number, line) in (i64::try_from(first).unwrap()..).zip(lines) {
-        let time = Timestamp::from_millis(number * 10);
-        let mut event = builder.event(time, time);
-        reader
-            .flatten(line.as_bytes(), |name, value| {
+    let mut reader = JsonReader::default();
+    let mut times = i64::try_from(first).unwrap()..;
+    let batches = lines.chunks(BATCH).enumerate().map(|(number, lines)| {
+        let bytes = lines.iter().map(|line| line.len()).sum();
+        let mut builder = BatchBuilder::with_capacity(lines.len(), bytes);
+        for line in lines {
+            let time = Timestamp::from_millis(times.next().unwrap() * 10);
+            let mut event = builder.event(time, time);
+            let put = |name: &str, value: Value<'_>| {
                 event.put_named(name, value);
-            })
-            .unwrap();
-        event.finish();
-        if builder.len() == BATCH {
-            finish(std::mem::take(&mut builder), &mut batches);
+            };
+            reader.flatten(line.as_bytes(), put).unwrap();
+            event.finish();
         }
-    }
-    finish(builder, &mut batches);
-    batches
+        let offset = (number * BATCH) as u64;
+        builder.finish().with_origin(EventId { epoch: 1, partition: 0, offset })
+    });
+    batches.collect()
 }
 
 /// `RssAnon` of this process in MiB (proc(5)).

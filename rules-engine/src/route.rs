@@ -92,6 +92,9 @@ pub(crate) struct Route {
 /// Number of a plan in [`Plans`].
 pub(crate) type PlanIndex = usize;
 
+/// Longest word that is remembered of the last event, in bytes.
+const REMEMBERED_BYTES_MAX: usize = 64;
+
 /// Plan of all rules.
 const EVERYTHING: PlanIndex = 0;
 
@@ -152,6 +155,8 @@ impl Words {
 pub(crate) struct Plans {
     plans: Vec<Plan>,
     by_words: FastMap<[Word; 3], PlanIndex>,
+    /// What the last event with words of its own said, and where it went: most are alike.
+    last: Option<([String; 3], Route)>,
     datasets: Vec<DatasetPlans>,
     by_name: FastMap<&'static str, usize>,
     /// Which guards the event at hand fulfils.
@@ -243,6 +248,7 @@ impl Plans {
         Self {
             plans: vec![rules.plan(|_| true)],
             by_words: FastMap::default(),
+            last: None,
             datasets,
             by_name: names.map(|(index, dataset)| (dataset.name, index)).collect(),
             mask: Vec::new(),
@@ -293,19 +299,31 @@ impl Plans {
             self.mask(index, |field| event.at((*fields?.get(field)?)?));
             return self.by_mask(index, Origin::Dataset(index), rules);
         }
-        let [product, category, service] =
-            routes.words.map(|index| rules.words().number(text(index)));
+        let texts = routes.words.map(|index| text(index).unwrap_or_default());
+        if let Some(route) = self.as_last(texts) {
+            return route;
+        }
+        let [product, category, service] = texts.map(|text| rules.words().number(Some(text)));
         // Many products have fields of these two names: `category: Device` is no log source.
         let known = |word| if word == STRANGE { NOTHING } else { word };
         let words = [product, known(category), known(service)];
         if words != [NOTHING; 3] {
-            return self.by_words(words, Origin::Raw, rules);
+            let route = self.by_words(words, Origin::Raw, rules);
+            if texts.iter().all(|text| text.len() <= REMEMBERED_BYTES_MAX) {
+                self.last = Some((texts.map(str::to_owned), route));
+            }
+            return route;
         }
         if routes.channel.iter().any(|index| event.at(*index).is_some()) {
             let windows = rules.words().number(Some("windows"));
             return self.by_words([windows, NOTHING, NOTHING], Origin::Raw, rules);
         }
         Route { origin: Origin::Raw, plan: EVERYTHING, filter: None }
+    }
+
+    fn as_last(&self, texts: [&str; 3]) -> Option<Route> {
+        let (last, route) = self.last.as_ref()?;
+        (*last == texts).then_some(*route)
     }
 
     fn guard_fields(&self, dataset: usize, batch: &Batch) -> Vec<Option<FieldIndex>> {

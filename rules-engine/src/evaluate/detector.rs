@@ -250,7 +250,8 @@ fn collect(
     }
     let Some(probe) = plan.probe(FieldId::KEYWORDS) else { return };
     if probe.literals.are_contained()
-        && let Some(text) = view.keyword_text(event, resolved)
+        && let only_texts = !probe.literals.are_beyond_text()
+        && let Some(text) = view.keyword_text(event, resolved, only_texts)
     {
         return probe.literals.find(text, &mut mark);
     }

@@ -140,20 +140,24 @@ impl View {
         slot.spans = start..spans.len();
     }
 
-    /// One text in which everything is that keywords could be found in, where that is at hand
-    /// without looking at each value: for a search that may find too much.
+    /// One text in which everything is that keywords could be found in (where `only_texts` could
+    /// have them, not the others), where that is at hand without looking at each value: for a
+    /// search that may find too much.
     pub(crate) fn keyword_text(
         &mut self,
         event: EventRef<'_>,
         resolved: &Resolved,
+        only_texts: bool,
     ) -> Option<&str> {
         self.together?;
-        haystacks(event, resolved, &mut |value| {
-            if value.as_str().is_none() {
-                self.text.push('\n');
-                value::push_folded(value, &mut self.text);
-            }
-        });
+        if !only_texts || event.has_bytes() {
+            haystacks(event, resolved, &mut |value| {
+                if value.as_str().is_none() {
+                    self.text.push('\n');
+                    value::push_folded(value, &mut self.text);
+                }
+            });
+        }
         Some(&self.text)
     }
 

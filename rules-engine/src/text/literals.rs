@@ -35,6 +35,17 @@ impl Literal {
         self.shape != Shape::Contains || self.text.len() >= SHORT_GRAM || self.letter().is_some()
     }
 
+    /// Whether a value that is no text may have it when written: a number, an address, a time, a
+    /// truth.
+    fn may_be_no_text(&self) -> bool {
+        let all = |known: &[u8]| self.text.bytes().all(|byte| known.contains(&byte));
+        let words = ["true", "false", "inf", "nan"];
+        all(b"0123456789abcdef.:")
+            || all(b"0123456789-:.+tz")
+            || all(b"0123456789e.+-")
+            || words.iter().any(|word| word.contains(&*self.text))
+    }
+
     /// The literal if it is one character beyond ASCII.
     fn letter(&self) -> Option<char> {
         let mut letters = self.text.chars();
@@ -67,6 +78,8 @@ pub(crate) struct LiteralIndex {
     searched: Vec<Searched>,
     /// Contained literals that are one character beyond ASCII.
     letters: FastMap<char, Box<[u32]>>,
+    /// Whether some literal may be in a value that is no text.
+    beyond_text: bool,
 }
 
 /// A literal and the rules that wait for it.
@@ -100,6 +113,7 @@ impl LiteralIndex {
         let mut index = Self::default();
         let (mut starts, mut ends, mut contained) = (Vec::new(), Vec::new(), Vec::new());
         for (literal, rules) in literals {
+            index.beyond_text |= literal.may_be_no_text();
             let letter = literal.letter();
             let entry = Entry { text: literal.text.as_bytes().into(), rules: rules.into() };
             match (literal.shape, letter) {
@@ -145,6 +159,11 @@ impl LiteralIndex {
     /// that holds several.
     pub(crate) fn are_contained(&self) -> bool {
         self.exact.is_empty() && self.starts.is_empty() && self.ends.is_empty()
+    }
+
+    /// Whether some literal may be in a value that is no text, bytes aside.
+    pub(crate) fn are_beyond_text(&self) -> bool {
+        self.beyond_text
     }
 
     /// Calls `found` with the rules of every literal that the folded value has; the same rules
@@ -198,6 +217,7 @@ pub(super) fn length_bit(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keng_event::{Timestamp, Value};
     use proptest::prelude::*;
 
     fn fits(literal: &Literal, value: &str) -> bool {
@@ -240,6 +260,27 @@ mod tests {
                 .map(|n| u32::try_from(n).unwrap())
                 .collect();
             prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn what_a_value_that_is_no_text_may_have_is_known(
+            number in any::<i64>(),
+            float in any::<f64>(),
+            address in any::<std::net::IpAddr>(),
+            truth in any::<bool>(),
+            (from, to) in any::<(prop::sample::Index, prop::sample::Index)>(),
+        ) {
+            let time = Timestamp::from_nanos(number);
+            let values: [Value<'_>; 5] =
+                [number.into(), float.into(), address.into(), truth.into(), time.into()];
+            for value in values {
+                let mut written = String::new();
+                crate::evaluate::value::push_folded(value, &mut written);
+                let (from, to) = (from.index(written.len()), to.index(written.len()) + 1);
+                let text = written[from.min(to - 1)..to.max(from + 1)].into();
+                let literal = Literal { shape: Shape::Contains, text };
+                prop_assert!(literal.may_be_no_text(), "{:?} of {}", literal, written);
+            }
         }
     }
 }
