@@ -1,11 +1,12 @@
-//! Events: any JSON is read or refused, and any event can be matched, rendered and explained.
+//! Events: any JSON is read or refused, alike whatever was read before, and any event can be
+//! matched, rendered and explained.
 #![no_main]
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use keng_event::json::flatten;
+use keng_event::json::{JsonReader, flatten};
 use keng_event::{Batch, BatchBuilder, Timestamp, read_event};
 use keng_rules_engine::{Config, Engine, Evaluator, RuleSet, load};
 use libfuzzer_sys::fuzz_target;
@@ -21,6 +22,7 @@ thread_local! {
 }
 
 fuzz_target!(|json: &[u8]| {
+    reads_alike_after_others(json);
     for batch in [as_it_is(json), as_ecs(json)].into_iter().flatten() {
         let Some(event) = batch.get(0) else { continue };
         let rendered = event.to_json();
@@ -39,6 +41,18 @@ fuzz_target!(|json: &[u8]| {
         }
     }
 });
+
+/// A reader that has read each line says of each what one that is new says.
+fn reads_alike_after_others(json: &[u8]) {
+    let mut reader = JsonReader::default();
+    for line in json.split(|byte| *byte == b'\n') {
+        let (mut seen, mut alone) = (Vec::new(), Vec::new());
+        let read = reader.flatten(line, |name, value| seen.push(format!("{name}={value:?}")));
+        let read_alone = flatten(line, |name, value| alone.push(format!("{name}={value:?}")));
+        assert_eq!(read.is_ok(), read_alone.is_ok());
+        assert_eq!(seen, alone);
+    }
+}
 
 /// Under the names that it has.
 fn as_it_is(json: &[u8]) -> Option<Batch> {
