@@ -177,7 +177,7 @@ impl Node {
             Yaml::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
             Yaml::Int(number) => out.push_str(&number.to_string()),
             Yaml::Float(number) => out.push_str(&format!("{number:?}")),
-            Yaml::Text(text) => out.push_str(&format!("{text:?}")),
+            Yaml::Text(text) => push_quoted(text, out),
             Yaml::List(items) => {
                 out.push('[');
                 for item in items {
@@ -189,7 +189,8 @@ impl Node {
             Yaml::Map(entries) => {
                 out.push('{');
                 for (key, value) in entries {
-                    out.push_str(&format!("{:?}:", key.name));
+                    push_quoted(&key.name, out);
+                    out.push(':');
                     value.canonical(out);
                     out.push(',');
                 }
@@ -218,6 +219,22 @@ impl Node {
                 .into(),
         }
     }
+}
+
+/// The text between quotes, in which no other quote ends it.
+fn push_quoted(text: &str, out: &mut String) {
+    out.push('"');
+    if text.contains(['"', '\\']) {
+        for letter in text.chars() {
+            if matches!(letter, '"' | '\\') {
+                out.push('\\');
+            }
+            out.push(letter);
+        }
+    } else {
+        out.push_str(text);
+    }
+    out.push('"');
 }
 
 impl<'de> Deserialize<'de> for Node {
