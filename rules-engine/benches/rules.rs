@@ -404,7 +404,7 @@ fn parse(text: &str, first: usize) -> Vec<Batch> {
 fn read(lines: &[&str], first: usize) -> impl Iterator<Item = Batch> {
     let mut reader = JsonReader::default();
     let mut times = i64::try_from(first).unwrap()..;
-    lines.chunks(BATCH).enumerate().map(|(number, lines)| {
+    lines.chunks(BATCH).enumerate().map(move |(number, lines)| {
         let bytes = lines.iter().map(|line| line.len()).sum();
         let mut builder = BatchBuilder::with_capacity(lines.len(), bytes);
         for line in lines {
