@@ -96,20 +96,21 @@ impl FindingIds {
         FindingId(hash.to_hex())
     }
 
-    /// Of the `ordinal`-th window that `event` completed for a group `at` a time. Several windows of
-    /// a rule may end with the same event and be told one by one or together: group and time tell
-    /// them apart, whatever was told before. The group is to be spelled in one way. Senders choose
-    /// its values, but know no epoch, which is hashed before them.
+    /// Of the window that `event` completed for a group `at` a time. Several windows of a rule may
+    /// end with the same event and be told one by one or together: group and time tell them apart,
+    /// and the `way` by which the event came to be counted, whatever was told before. The group is
+    /// to be spelled in one way. Senders choose its values, but know no epoch, which is hashed
+    /// before them.
     #[must_use]
     pub fn of_window(
         self,
         event: EventId,
         at: Timestamp,
         group: &[impl AsRef<str>],
-        ordinal: u32,
+        way: u32,
     ) -> FindingId {
         let mut hash = self.with(event);
-        hash.write(&ordinal.to_le_bytes());
+        hash.write(&way.to_le_bytes());
         hash.write(&at.as_nanos().to_le_bytes());
         for value in group.iter().map(AsRef::as_ref) {
             hash.write(&(value.len() as u64).to_le_bytes());

@@ -1,6 +1,6 @@
 //! Matches to findings: what a person needs to judge them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keng_event::finding::{SAMPLE_EVENT_BYTES_MAX, SAMPLE_EVENTS_MAX};
@@ -75,18 +75,10 @@ pub(crate) fn detection(rule: &CompiledRule, matched: &Matched<'_>, count: u64) 
     }
 }
 
-/// The id of a finding of several events; `told` has those of the same step. One event that several
-/// rules match may complete several windows of a key.
-pub(crate) fn id(rule: &CompiledRule, fired: &Fired, told: &mut BTreeSet<FindingId>) -> FindingId {
+/// The id of a finding of several events.
+fn id(rule: &CompiledRule, fired: &Fired) -> FindingId {
     let group: Vec<String> = fired.group.iter().map(|(_, value)| fold(value)).collect();
-    let mut ordinal = 0;
-    loop {
-        let id = rule.ids.of_window(fired.last.id, fired.last.at, &group, ordinal);
-        if told.insert(id.clone()) {
-            return id;
-        }
-        ordinal += 1;
-    }
+    rule.ids.of_window(fired.last.id(), fired.last.at, &group, fired.last.way)
 }
 
 /// A finding of several events; `matched` is the one that completed it, where it is at hand.
@@ -94,8 +86,8 @@ pub(crate) fn correlation(
     rule: &CompiledRule,
     fired: Fired,
     matched: Option<&Matched<'_>>,
-    id: FindingId,
 ) -> Finding {
+    let (id, origin) = (id(rule, &fired), fired.last.id());
     let own_group = matched.filter(|_| !rule.group_by.is_empty() || fired.group.is_empty());
     let group = match own_group {
         Some(matched) => group(rule, matched),
@@ -108,7 +100,7 @@ pub(crate) fn correlation(
         kind: FindingKind::Correlation,
         at: fired.last.at,
         received: fired.last.received,
-        origin: fired.last.id,
+        origin,
         group,
         events: fired.samples.into_iter().take(SAMPLE_EVENTS_MAX).map(|s| s.json).collect(),
         count: fired.count,

@@ -49,7 +49,7 @@ impl<'b> Hit<'b> {
             return None;
         }
         let id = event.id().unwrap_or(NO_EVENT);
-        let last = Last { at: event.time(), received: event.ingested(), id };
+        let last = Last::new(event.time(), event.ingested(), id);
         let mut sample = OnceLock::new();
         let mut rules = Vec::with_capacity(found.len());
         let mut feeds = Vec::new();

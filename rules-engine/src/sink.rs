@@ -1,7 +1,7 @@
 //! Where matches go: to counters, to findings, to the correlation rules that count them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Write;
 
 use keng_event::{EventRef, Finding, Timestamp};
@@ -83,7 +83,7 @@ impl Sink {
         findings: &mut Vec<Finding>,
     ) {
         let event = hit.map(|hit| hit.event);
-        let (mut queue, mut told) = (VecDeque::from(fired), BTreeSet::new());
+        let mut queue = VecDeque::from(fired);
         while let Some(fired) = queue.pop_front() {
             let Some(rule) = rules.rule(fired.rule) else { continue };
             self.matched(rules, fired.rule, fired.last.received);
@@ -102,11 +102,10 @@ impl Sink {
             if rule.generates
                 && let Some(held) = self.admit(rule, event, &fired.group, fired.last, fired.count)
             {
-                let id = finding::id(rule, &fired, &mut told);
                 // Only such findings are grouped by the event.
                 let by = event.filter(|_| !rule.group_by.is_empty() || fired.group.is_empty());
                 let mut finding =
-                    again(detector, by, |matched| finding::correlation(rule, fired, matched, id));
+                    again(detector, by, |matched| finding::correlation(rule, fired, matched));
                 finding.count += held;
                 findings.push(finding);
             }
@@ -182,6 +181,10 @@ impl Facts for FiredFacts<'_> {
             Some((_, value)) => Some(value.clone()),
             None => self.matched?.value(field),
         }
+    }
+
+    fn window(&self) -> u64 {
+        self.fired.window()
     }
 }
 

@@ -70,11 +70,11 @@ fn in_order<'e>(matches: impl Iterator<Item = &'e Entry> + Clone, clause: Clause
             None => true,
             Some(before) => before
                 .iter()
-                .any(|last| last.time() <= entry.time() && last.last.id != entry.last.id),
+                .any(|last| last.time() <= entry.time() && last.last.id() != entry.last.id()),
         };
         let mut next: Vec<Entry> = Vec::new();
         for entry in matches.clone().filter(|entry| entry.place() == place).filter(follows) {
-            if next.first().is_none_or(|first| first.last.id != entry.last.id) {
+            if next.first().is_none_or(|first| first.last.id() != entry.last.id()) {
                 next.push(*entry);
             }
             if next.len() == 2 {

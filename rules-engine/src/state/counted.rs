@@ -23,6 +23,8 @@ pub(crate) struct Counted {
     pub(super) values: Vec<String>,
     pub(super) key: String,
     pub(super) watched: Watched,
+    /// Through which of its rules, and which window of that rule.
+    pub(super) way: u32,
 }
 
 /// What the rule looks at besides the group.
@@ -91,6 +93,8 @@ impl Places {
             CompiledKind::EventCount(_) | CompiledKind::RateChange { .. } => Watched::Mark(0),
         };
         let key = key::key(&group);
-        Ok(Counted { rule: number, place: self.place(number, &key), values: group, key, watched })
+        let held = self.place(number, &key);
+        let way = key::way(place, facts);
+        Ok(Counted { rule: number, place: held, values: group, key, watched, way })
     }
 }

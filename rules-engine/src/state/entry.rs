@@ -9,15 +9,34 @@ use super::{Reader, Writer};
 /// The id of no event.
 pub(crate) const NO_EVENT: EventId = EventId { epoch: 0, partition: 0, offset: 0 };
 
-/// Which event it was; in the order of their times.
+/// Which event it was, and by which way it is counted; in the order of their times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Last {
     pub(crate) at: Timestamp,
     pub(crate) received: Timestamp,
-    pub(crate) id: EventId,
+    // The parts of the id, so that the way takes no room.
+    epoch: u64,
+    partition: u32,
+    offset: u64,
+    /// Through which rules it came to be counted: an event may be counted by several.
+    pub(crate) way: u32,
 }
 
 impl Last {
+    pub(crate) fn new(at: Timestamp, received: Timestamp, id: EventId) -> Self {
+        let EventId { epoch, partition, offset } = id;
+        Self { at, received, epoch, partition, offset, way: 0 }
+    }
+
+    pub(crate) fn id(&self) -> EventId {
+        EventId { epoch: self.epoch, partition: self.partition, offset: self.offset }
+    }
+
+    /// The same event, counted by this way.
+    pub(crate) fn by(self, way: u32) -> Self {
+        Self { way, ..self }
+    }
+
     /// The same event at another time.
     pub(crate) fn moved(self, time: i64) -> Self {
         Self { at: Timestamp::from_nanos(time), ..self }
@@ -26,21 +45,18 @@ impl Last {
     pub(crate) fn encode(&self, out: &mut Writer) {
         out.i64(self.at.as_nanos());
         out.i64(self.received.as_nanos());
-        out.u64(self.id.epoch);
-        out.u64(self.id.partition.into());
-        out.u64(self.id.offset);
+        out.u64(self.epoch);
+        out.u64(u64::from(self.way) << 32 | u64::from(self.partition));
+        out.u64(self.offset);
     }
 
     pub(crate) fn decode(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            at: Timestamp::from_nanos(from.i64()?),
-            received: Timestamp::from_nanos(from.i64()?),
-            id: EventId {
-                epoch: from.u64()?,
-                partition: u32::try_from(from.u64()?).ok()?,
-                offset: from.u64()?,
-            },
-        })
+        let at = Timestamp::from_nanos(from.i64()?);
+        let received = Timestamp::from_nanos(from.i64()?);
+        let (epoch, parts, offset) = (from.u64()?, from.u64()?, from.u64()?);
+        let way = u32::try_from(parts >> 32).ok()?;
+        let partition = u32::try_from(parts & u64::from(u32::MAX)).ok()?;
+        Some(Self { at, received, epoch, partition, offset, way })
     }
 }
 

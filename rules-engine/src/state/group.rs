@@ -10,6 +10,7 @@ use crate::compile::fields::FieldId;
 use crate::limits;
 
 use super::entry::{Entry, Last, NO_EVENT, Told};
+use super::key::hash;
 use super::window::Window;
 use super::{Reader, Writer};
 
@@ -17,6 +18,11 @@ use super::{Reader, Writer};
 pub(crate) trait Facts {
     /// The value of a field, as text.
     fn value(&self, field: FieldId) -> Option<String>;
+
+    /// Which window of a correlation rule it was, if it was one, as a hash.
+    fn window(&self) -> u64 {
+        0
+    }
 }
 
 /// An event as JSON, and whether parts of it were cut.
@@ -48,6 +54,15 @@ pub(crate) struct Fired {
     pub(crate) samples: Vec<Sample>,
     pub(crate) count: u64,
     pub(crate) truncated: bool,
+}
+
+impl Fired {
+    /// Which window it is among all that its rule can tell of with the same event, as a hash.
+    pub(crate) fn window(&self) -> u64 {
+        let way = self.last.way.to_string();
+        let group = self.group.iter().map(|(_, value)| value.clone());
+        hash(&std::iter::once(way).chain(group).collect::<Vec<_>>())
+    }
 }
 
 /// The state of one key.
@@ -210,7 +225,7 @@ impl Group {
             return None;
         }
         let epoch = keng_event::Timestamp::EPOCH;
-        let mut group = Self::new(rule, values, Last { at: epoch, received: epoch, id: NO_EVENT });
+        let mut group = Self::new(rule, values, Last::new(epoch, epoch, NO_EVENT));
         group.window = Window::decode(from, rule)?;
         let samples = from.list(|from| {
             let cut = from.u64()? != 0;

@@ -69,6 +69,13 @@ pub(super) fn key(values: &[String]) -> String {
     key
 }
 
+/// By which way the rule at `place` leads to what counts it: with the event it tells apart all that
+/// a rule can count under one key.
+pub(super) fn way(place: usize, facts: &dyn Facts) -> u32 {
+    let folded = |hash: u64| u32::try_from(hash % u64::from(u32::MAX)).unwrap_or(0);
+    folded((place as u64).wrapping_add(facts.window()))
+}
+
 /// A number that stands for the values. Who sends events chooses them: it is a hash of which
 /// nobody can make many that are alike.
 pub(super) fn hash(values: &[String]) -> u64 {

@@ -220,7 +220,7 @@ impl Machine for Steps {
 }
 
 fn event_number(entry: &Entry) -> u64 {
-    let id = entry.last.id;
+    let id = entry.last.id();
     let mut bytes = [0; 20];
     for (to, from) in bytes.iter_mut().zip(
         id.epoch

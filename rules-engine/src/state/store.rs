@@ -98,6 +98,7 @@ impl Correlator {
         metrics: &Metrics,
     ) -> Vec<Fired> {
         let Some(rule) = correlation(rules, counted.rule) else { return Vec::new() };
+        let occurrence = Occurrence { last: occurrence.last.by(counted.way), ..occurrence };
         let fired = match &counted.watched {
             Watched::Mark(mark) => self.add(rule, counted, *mark, occurrence),
             Watched::Fields(fields) => {
@@ -346,7 +347,7 @@ mod tests {
             correlator.advance(&rules, Timestamp::from_seconds(received));
             let id = EventId { epoch: 1, partition: 0, offset: at.cast_unsigned() };
             let (at, received) = (Timestamp::from_seconds(at), Timestamp::from_seconds(received));
-            let last = Last { at, received, id };
+            let last = Last::new(at, received, id);
             correlator.is_late(source, last);
             let occurrence = Occurrence { last, source, sample: &sample };
             correlator.count(&rules, &counted[0], occurrence, &metrics);

@@ -359,3 +359,22 @@ fn all_rules_in_all_shards_stay_within_memory() {
         assert!(engine.state_bytes() > 100_000, "{threads} threads: {}", engine.state_bytes());
     }
 }
+
+#[test]
+fn windows_that_end_with_one_event_at_one_time_have_ids_of_their_own() {
+    // `few` and `silent` are told of the same event, at the same time, in different steps.
+    let event = |step, delay, host, kinds| Event { step, delay, host, kinds, key: 4, value: None };
+    let events = [
+        event(0, 10, 0, 2),
+        event(6, 0, 1, 10),
+        event(38, 0, 0, 8),
+        event(6, 0, 1, 2),
+        event(95, 0, 1, 0),
+        event(95, 0, 0, 0),
+        event(3, 0, 0, 0),
+    ];
+    let rules = rule_set(4, true);
+    let (found, _) = outcome(engine(&rules, 1), &events, (&[1], 1), (0, &rules));
+    let third = found.iter().filter(|finding| finding.contains(r#""rule":{"id":"third""#));
+    assert_eq!(third.count(), 2, "{found:#?}");
+}
