@@ -309,9 +309,7 @@ impl Plans {
         let words = [product, known(category), known(service)];
         if words != [NOTHING; 3] {
             let route = self.by_words(words, Origin::Raw, rules);
-            if texts.iter().all(|text| text.len() <= REMEMBERED_BYTES_MAX) {
-                self.last = Some((texts.map(str::to_owned), route));
-            }
+            self.remember(texts, route);
             return route;
         }
         if routes.channel.iter().any(|index| event.at(*index).is_some()) {
@@ -324,6 +322,19 @@ impl Plans {
     fn as_last(&self, texts: [&str; 3]) -> Option<Route> {
         let (last, route) = self.last.as_ref()?;
         (*last == texts).then_some(*route)
+    }
+
+    fn remember(&mut self, texts: [&str; 3], route: Route) {
+        if texts.iter().any(|text| text.len() > REMEMBERED_BYTES_MAX) {
+            return;
+        }
+        let (last, to) = self.last.get_or_insert_with(|| (<[String; 3]>::default(), route));
+        *to = route;
+        // Where events of several kinds come in turn, the room is there already.
+        for (kept, text) in last.iter_mut().zip(texts) {
+            kept.clear();
+            kept.push_str(text);
+        }
     }
 
     fn guard_fields(&self, dataset: usize, batch: &Batch) -> Vec<Option<FieldIndex>> {
