@@ -42,8 +42,19 @@ pub struct Period {
     pub to: Option<String>,
     /// Findings of a rule to be given, at most [`BACKTEST_FINDINGS_MAX`].
     pub limit: Option<usize>,
-    /// Events to be examined, at most [`BACKTEST_EVENTS_MAX`].
+    /// Events to be examined, 1 to [`BACKTEST_EVENTS_MAX`].
     pub events_max: Option<usize>,
+}
+
+impl Period {
+    fn events_max(&self) -> Result<usize, Error> {
+        let asked = self.events_max.unwrap_or(BACKTEST_EVENTS_DEFAULT);
+        if (1..=BACKTEST_EVENTS_MAX).contains(&asked) {
+            return Ok(asked);
+        }
+        let detail = format!("{asked} is not between 1 and {BACKTEST_EVENTS_MAX}");
+        Err(Error::Request { what: "events_max", detail })
+    }
 }
 
 /// What the rules would have found.
@@ -110,7 +121,7 @@ pub struct RuleReport {
 /// Runs `rules`, with `config` for the state of correlation rules, on the caller's thread.
 ///
 /// # Errors
-/// [`Error::Request`] for times that are none, [`Error::Cancelled`], or what the disk gave.
+/// [`Error::Request`] for times that are none or `events_max` out of bounds, [`Error::Cancelled`], or what the disk gave.
 pub fn run(
     searcher: &Searcher,
     rules: &Arc<RuleSet>,
@@ -119,13 +130,14 @@ pub fn run(
     control: &Control<'_>,
     progress: &mut dyn FnMut(ScanProgress),
 ) -> Result<Report, Error> {
+    let events_max = period.events_max()?;
     let mut sieve = Conditions(Necessary::new(Arc::clone(rules)));
     let wanted: Vec<_> = (0..rules.len()).map(|rule| wanted(sieve.0.of(rule))).collect();
     let request = ScanRequest {
         from: period.from.as_deref(),
         to: period.to.as_deref(),
         wanted: &wanted,
-        events_max: period.events_max.unwrap_or(BACKTEST_EVENTS_DEFAULT).min(BACKTEST_EVENTS_MAX),
+        events_max,
     };
     let limit = period.limit.unwrap_or(BACKTEST_FINDINGS_DEFAULT).min(BACKTEST_FINDINGS_MAX);
     // One thread, beside live detection. Its metrics are seen by nobody.

@@ -390,6 +390,11 @@ async fn rules_are_run_over_the_nodes_history() {
     assert_eq!(node.send(post(json!({}))).await.code(), "malformed");
     let wrong = json!({"ids": ["chain"], "from": "sometime"});
     assert_eq!(node.send(post(wrong)).await.code(), "malformed");
+    for events in [0, 20_000_001] {
+        let refused = node.send(post(json!({"ids": ["chain"], "events_max": events}))).await;
+        assert_eq!(refused.code(), "malformed");
+        assert!(refused.text.contains("events_max is not valid"), "{}", refused.text);
+    }
     let sender = node.token(Role::Sender).await;
     let body = json!({"ids": ["chain"]});
     let refused = request("POST", "/api/v1/rules:backtest", &sender, Some(body));
