@@ -17,9 +17,7 @@ use super::literals::Entry;
 pub(super) struct Grams<const LEN: usize> {
     /// How far apart the looked-at places of a value are; it divides `LEN`.
     stride: usize,
-    /// One bit for each hash of a gram that some literal is known by.
-    bits: Box<[u64]>,
-    shift: u32,
+    bits: Bits,
     by_gram: FastMap<u32, Vec<Known>>,
     entries: Vec<Entry>,
 }
@@ -35,8 +33,49 @@ struct Known {
 /// no literal is known by pass.
 const BITS_PER_LITERAL: usize = 16;
 
-/// Largest filter: 2^18 bits are 32 KiB, the first-level cache.
-const BITS_LOG_MAX: u32 = 18;
+/// One bit for each hash of a gram that some literal is known by. The sizes are known when this is
+/// compiled, so that a look takes no more than it must; the largest fills the first-level cache.
+#[derive(Debug)]
+enum Bits {
+    Of512Bytes(Box<[u64; 1 << 6]>),
+    Of2KiB(Box<[u64; 1 << 8]>),
+    Of8KiB(Box<[u64; 1 << 10]>),
+    Of32KiB(Box<[u64; 1 << 12]>),
+}
+
+impl Bits {
+    fn new(wanted: usize) -> Self {
+        match wanted {
+            ..=0x1000 => Self::Of512Bytes(Box::new([0; _])),
+            ..=0x4000 => Self::Of2KiB(Box::new([0; _])),
+            ..=0x1_0000 => Self::Of8KiB(Box::new([0; _])),
+            _ => Self::Of32KiB(Box::new([0; _])),
+        }
+    }
+
+    fn set(&mut self, gram: u32) {
+        match self {
+            Self::Of512Bytes(words) => set(words, gram),
+            Self::Of2KiB(words) => set(words, gram),
+            Self::Of8KiB(words) => set(words, gram),
+            Self::Of32KiB(words) => set(words, gram),
+        }
+    }
+}
+
+/// The place of a gram's bit.
+fn place<const WORDS: usize>(gram: u32) -> (usize, u32) {
+    // Fibonacci hashing: the high bits of the product are the mixed ones.
+    let bit = gram.wrapping_mul(0x9e37_79b1) >> (32 - 6 - WORDS.ilog2());
+    ((bit >> 6) as usize, bit & 63)
+}
+
+fn set<const WORDS: usize>(words: &mut [u64; WORDS], gram: u32) {
+    let (word, bit) = place::<WORDS>(gram);
+    if let Some(word) = words.get_mut(word) {
+        *word |= 1 << bit;
+    }
+}
 
 impl<const LEN: usize> Grams<LEN> {
     /// An index of literals of at least `LEN` bytes; `None` for none.
@@ -49,8 +88,6 @@ impl<const LEN: usize> Grams<LEN> {
         let spare = entries.iter().map(|entry| entry.text.len()).min().unwrap_or(LEN) - LEN;
         let stride =
             [4, 2].into_iter().find(|s| *s <= spare + 1 && LEN.is_multiple_of(*s)).unwrap_or(1);
-        let wanted = (entries.len() * stride * BITS_PER_LITERAL).next_power_of_two();
-        let log = wanted.trailing_zeros().clamp(10, BITS_LOG_MAX);
         // How common a gram is among the literals is the best guess at how common it is in what
         // they are looked for: "\windows\" and ".exe" are in both.
         let mut counts: FastMap<u32, u32> = FastMap::default();
@@ -61,8 +98,7 @@ impl<const LEN: usize> Grams<LEN> {
         }
         let mut filter = Self {
             stride,
-            bits: vec![0; 1 << (log - 6)].into(),
-            shift: 32 - log,
+            bits: Bits::new(entries.len() * stride * BITS_PER_LITERAL),
             by_gram: FastMap::default(),
             entries: Vec::new(),
         };
@@ -72,10 +108,7 @@ impl<const LEN: usize> Grams<LEN> {
                     .filter(|(offset, _)| offset % stride == remainder)
                     .min_by_key(|(_, gram)| (counts.get(gram).copied(), plainness(*gram)));
                 let Some((offset, gram)) = rarest else { continue };
-                let bit = filter.bit(gram);
-                if let Some(word) = filter.bits.get_mut(bit >> 6) {
-                    *word |= 1 << (bit & 63);
-                }
+                filter.bits.set(gram);
                 filter.by_gram.entry(gram).or_default().push(Known { offset, entry: index });
             }
         }
@@ -83,21 +116,32 @@ impl<const LEN: usize> Grams<LEN> {
         Some(filter)
     }
 
-    fn bit(&self, gram: u32) -> usize {
-        // Fibonacci hashing: the high bits of the product are the mixed ones.
-        (gram.wrapping_mul(0x9e37_79b1) >> self.shift) as usize
+    pub(super) fn find(&self, value: &[u8], found: &mut impl FnMut(&[u32])) {
+        match &self.bits {
+            Bits::Of512Bytes(words) => self.find_with(words, value, found),
+            Bits::Of2KiB(words) => self.find_with(words, value, found),
+            Bits::Of8KiB(words) => self.find_with(words, value, found),
+            Bits::Of32KiB(words) => self.find_with(words, value, found),
+        }
     }
 
-    pub(super) fn find(&self, value: &[u8], found: &mut impl FnMut(&[u32])) {
+    fn find_with<const WORDS: usize>(
+        &self,
+        words: &[u64; WORDS],
+        value: &[u8],
+        found: &mut impl FnMut(&[u32]),
+    ) {
         for first in (0..LEN).step_by(self.stride) {
-            let (grams, _) = value.get(first..).unwrap_or_default().as_chunks::<LEN>();
-            for (number, gram) in grams.iter().enumerate() {
+            let (mut rest, odd) = value.get(first..).unwrap_or_default().as_chunks::<LEN>();
+            while let [gram, others @ ..] = rest {
                 let gram = number_of(gram);
-                let bit = self.bit(gram);
-                let set = self.bits.get(bit >> 6).is_some_and(|word| word >> (bit & 63) & 1 != 0);
+                let (word, bit) = place::<WORDS>(gram);
+                let set = words.get(word).is_some_and(|word| word >> bit & 1 != 0);
                 if set && let Some(known) = self.by_gram.get(&gram) {
-                    self.verify(value, first + number * LEN, known, found);
+                    let at = value.len() - odd.len() - rest.len() * LEN;
+                    self.verify(value, at, known, found);
                 }
+                rest = others;
             }
         }
     }
