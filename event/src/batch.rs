@@ -361,6 +361,12 @@ impl<'a> EventRef<'a> {
         self.entries.iter().any(|entry| entry.tag == Tag::Bytes)
     }
 
+    /// Whether all its values are text.
+    #[must_use]
+    pub fn has_only_texts(self) -> bool {
+        self.entries.iter().all(|entry| entry.tag == Tag::Str)
+    }
+
     /// The fields that it has a stored value of, each once, sorted.
     pub fn indexes(self) -> impl Iterator<Item = FieldIndex> {
         let fields = self.entries.chunk_by(|one, next| one.field == next.field);

@@ -413,7 +413,7 @@ fn read(lines: &[&str], first: usize) -> impl Iterator<Item = Batch> {
             let put = |name: &str, value: Value<'_>| {
                 event.put_named(name, value);
             };
-            reader.flatten(line.as_bytes(), put).unwrap();
+            reader.flatten_text(line, put).unwrap();
             event.finish();
         }
         let offset = (number * BATCH) as u64;

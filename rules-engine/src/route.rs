@@ -299,10 +299,13 @@ impl Plans {
             self.mask(index, |field| event.at((*fields?.get(field)?)?));
             return self.by_mask(index, Origin::Dataset(index), rules);
         }
-        let texts = routes.words.map(|index| text(index).unwrap_or_default());
-        if let Some(route) = self.as_last(texts) {
-            return route;
+        let own = |index| text(index).unwrap_or_default();
+        if let Some((last, route)) = &self.last
+            && last.iter().zip(routes.words).all(|(last, index)| *last == own(index))
+        {
+            return *route;
         }
+        let texts = routes.words.map(own);
         let [product, category, service] = texts.map(|text| rules.words().number(Some(text)));
         // Many products have fields of these two names: `category: Device` is no log source.
         let known = |word| if word == STRANGE { NOTHING } else { word };
@@ -317,11 +320,6 @@ impl Plans {
             return self.by_words([windows, NOTHING, NOTHING], Origin::Raw, rules);
         }
         Route { origin: Origin::Raw, plan: EVERYTHING, filter: None }
-    }
-
-    fn as_last(&self, texts: [&str; 3]) -> Option<Route> {
-        let (last, route) = self.last.as_ref()?;
-        (*last == texts).then_some(*route)
     }
 
     fn remember(&mut self, texts: [&str; 3], route: Route) {

@@ -40,11 +40,10 @@ pub struct JsonReader {
 }
 
 impl JsonReader {
-    /// Calls `sink` with the dotted name and value of every scalar in a JSON object, in order.
-    /// Whole numbers above `i64::MAX` that fit a `u64`, and numbers beyond an `f64`, come as text.
+    /// As [`JsonReader::flatten_text`], of bytes that must be UTF-8.
     ///
     /// # Errors
-    /// When the text is not one JSON object. `sink` may have been called by then.
+    /// As there.
     pub fn flatten(
         &mut self,
         json: &[u8],
@@ -52,6 +51,19 @@ impl JsonReader {
     ) -> Result<Flattened, JsonError> {
         let text = std::str::from_utf8(json)
             .map_err(|error| SyntaxError::not_utf8(error.valid_up_to()))?;
+        self.flatten_text(text, sink)
+    }
+
+    /// Calls `sink` with the dotted name and value of every scalar in a JSON object, in order.
+    /// Whole numbers above `i64::MAX` that fit a `u64`, and numbers beyond an `f64`, come as text.
+    ///
+    /// # Errors
+    /// When the text is not one JSON object. `sink` may have been called by then.
+    pub fn flatten_text(
+        &mut self,
+        text: &str,
+        sink: impl FnMut(&str, Value<'_>),
+    ) -> Result<Flattened, JsonError> {
         let Self { keys, path, scratch } = self;
         keys.begin();
         path.clear();

@@ -150,7 +150,7 @@ impl View {
         only_texts: bool,
     ) -> Option<&str> {
         self.together?;
-        if !only_texts || event.has_bytes() {
+        if if only_texts { event.has_bytes() } else { !event.has_only_texts() } {
             haystacks(event, resolved, &mut |value| {
                 if value.as_str().is_none() {
                     self.text.push('\n');
