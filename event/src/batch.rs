@@ -355,6 +355,16 @@ impl<'a> EventRef<'a> {
         if texts.len() / 2 > bytes { "" } else { texts }
     }
 
+    /// The field whose value has these bytes of [`EventRef::texts`].
+    #[must_use]
+    pub fn field_of_text(self, bytes: std::ops::Range<usize>) -> Option<FieldIndex> {
+        let texts = || self.entries.iter().filter(|entry| entry.tag == Tag::Str);
+        let start = texts().map(|entry| entry.low as usize).min()?;
+        let (from, to) = (start.checked_add(bytes.start)?, start.checked_add(bytes.end)?);
+        let holds = |entry: &&Entry| entry.range().start <= from && to <= entry.range().end;
+        texts().find(holds).map(|entry| FieldIndex(entry.field))
+    }
+
     /// Whether it has a value that is bytes.
     #[must_use]
     pub fn has_bytes(self) -> bool {

@@ -329,7 +329,8 @@ pub(crate) fn compile(
         let body = match &rule.body {
             Body::Detection { logsource, expr, exceptions } => {
                 words.add(logsource);
-                let witness = witness::choose(expr, &mut fields, &popularity);
+                let number = |atom: &Atom, fields: &mut Fields| atoms.intern(atom, fields, &known);
+                let witness = witness::choose(expr, &mut fields, &popularity, number);
                 let mut compiled = |expr: &Expr<Atom>| {
                     order::map(expr, &mut |atom| atoms.intern(atom, &mut fields, &known))
                 };

@@ -176,9 +176,7 @@ impl Necessary {
                 continue;
             };
             probe.present.iter().for_each(|condition| found(*condition));
-            probe.literals.find(&folded, |conditions| {
-                conditions.iter().for_each(|condition| found(*condition as usize));
-            });
+            probe.literals.find(&folded, |(condition, _)| found(condition as usize));
             for (atom, condition) in &probe.tests {
                 if fulfils(&self.rules, *atom, value, &folded) {
                     found(*condition);
@@ -300,7 +298,7 @@ impl<'r> Builder<'r> {
             return Need::Condition(*known.or_insert_with(|| next(&mut self.conditions)));
         }
         let Some(clues) = witness::clues_in(atom, field) else { return Need::Everything };
-        Need::any(clues.into_iter().map(|clue| {
+        Need::any(clues.into_iter().map(|(clue, _)| {
             let known = self.clues.entry(clue);
             Need::Condition(*known.or_insert_with(|| next(&mut self.conditions)))
         }))
@@ -323,7 +321,7 @@ fn probes(
         probe.all.push(condition);
         match (literal, u32::try_from(condition)) {
             (Some(literal), Ok(number)) => {
-                literals.entry(field).or_default().push((literal, vec![number]));
+                literals.entry(field).or_default().push((literal, number));
             }
             _ => probe.present.push(condition),
         }

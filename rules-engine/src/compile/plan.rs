@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::text::LiteralIndex;
 
+use super::atoms::AtomId;
 use super::fields::FieldId;
 use super::witness::{Clue, Witness};
 
@@ -15,6 +16,19 @@ pub(crate) struct Plan {
     /// Rules without a witness.
     pub(crate) always: Vec<u32>,
     probes: Vec<Option<Box<Probe>>>,
+    /// By number of the literal.
+    signs: Vec<Sign>,
+}
+
+/// What a literal that was found says.
+#[derive(Debug)]
+pub(crate) struct Sign {
+    /// Rules that wait for it.
+    pub(crate) rules: Box<[u32]>,
+    /// Tests of theirs that hold.
+    pub(crate) proven: Box<[AtomId]>,
+    /// Its length.
+    pub(crate) bytes: usize,
 }
 
 /// What to look for in one field.
@@ -29,14 +43,18 @@ impl Plan {
     /// A plan over some rules of the set. `fields` is the number of known field names.
     pub(crate) fn new<'w>(rules: impl Iterator<Item = (u32, &'w Witness)>, fields: usize) -> Self {
         let mut plan = Self::default();
-        let mut clues: BTreeMap<&Clue, Vec<u32>> = BTreeMap::new();
+        let mut clues: BTreeMap<&Clue, (Vec<u32>, Vec<AtomId>)> = BTreeMap::new();
         for (rule, witness) in rules {
             let number = u32::try_from(plan.rules.len()).unwrap_or(u32::MAX);
             plan.rules.push(rule);
             match witness {
                 Witness::Open => plan.always.push(number),
                 Witness::AnyOf(any) => {
-                    any.iter().for_each(|clue| clues.entry(clue).or_default().push(number));
+                    for (clue, test) in any {
+                        let (rules, proven) = clues.entry(clue).or_default();
+                        rules.push(number);
+                        proven.extend(test);
+                    }
                 }
             }
         }
@@ -44,11 +62,20 @@ impl Plan {
         let mut clues = clues.into_iter().peekable();
         while let Some(field) = clues.peek().map(|(clue, _)| clue.field) {
             let (mut present, mut literals) = (Vec::new(), Vec::new());
-            while let Some((clue, numbers)) = clues.next_if(|(clue, _)| clue.field == field) {
-                match &clue.literal {
-                    Some(literal) => literals.push((literal.clone(), numbers)),
-                    None => present.extend(numbers),
-                }
+            while let Some((clue, said)) = clues.next_if(|(clue, _)| clue.field == field) {
+                let (mut rules, mut proven) = said;
+                // A rule may have two tests on it.
+                rules.dedup();
+                let Some(literal) = &clue.literal else {
+                    present.extend(rules);
+                    continue;
+                };
+                literals
+                    .push((literal.clone(), u32::try_from(plan.signs.len()).unwrap_or(u32::MAX)));
+                proven.sort_unstable();
+                proven.dedup();
+                let (rules, proven) = (rules.into(), proven.into());
+                plan.signs.push(Sign { rules, proven, bytes: literal.text.len() });
             }
             if let Some(slot) = plan.probes.get_mut(field.index()) {
                 let literals = LiteralIndex::new(literals);
@@ -56,6 +83,10 @@ impl Plan {
             }
         }
         plan
+    }
+
+    pub(crate) fn sign(&self, literal: u32) -> Option<&Sign> {
+        self.signs.get(literal as usize)
     }
 
     pub(crate) fn probe(&self, field: FieldId) -> Option<&Probe> {

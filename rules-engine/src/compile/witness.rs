@@ -4,6 +4,7 @@
 //! conjunction needs the witness of one part (the rarest is taken), a disjunction those of all
 //! parts, a negated test has none; `not (Image is null or ...)` has that of `Image`.
 
+use crate::compile::atoms::AtomId;
 use crate::compile::fields::{FieldId, Fields};
 use crate::sigma::Expr;
 use crate::sigma::test::{Atom, Subject, Test};
@@ -14,8 +15,8 @@ use crate::text::{FastMap, Literal, Shape, required};
 pub(crate) enum Witness {
     /// Nothing that could be looked up: the rule is always evaluated.
     Open,
-    /// One of these.
-    AnyOf(Vec<Clue>),
+    /// One of these, each with the test that holds where it is found, if one does.
+    AnyOf(Vec<(Clue, Option<AtomId>)>),
 }
 
 /// A literal in a field, or just the field.
@@ -37,17 +38,27 @@ pub(crate) fn count(expr: &Expr<Atom>, fields: &mut Fields, popularity: &mut Pop
             parts.iter().for_each(|part| count(part, fields, popularity));
         }
         Expr::Atom(atom) => {
-            for clue in clues(atom, fields).into_iter().flatten() {
+            for (clue, _) in clues(atom, fields).into_iter().flatten() {
                 *popularity.entry(clue).or_default() += 1;
             }
         }
     }
 }
 
-/// The cheapest witness of a rule.
-pub(crate) fn choose(expr: &Expr<Atom>, fields: &mut Fields, popularity: &Popularity) -> Witness {
+/// The cheapest witness of a rule; `number` gives the numbers of its tests.
+pub(crate) fn choose(
+    expr: &Expr<Atom>,
+    fields: &mut Fields,
+    popularity: &Popularity,
+    mut number: impl FnMut(&Atom, &mut Fields) -> AtomId,
+) -> Witness {
     match best(expr, false, fields, popularity) {
-        Some((_, mut clues)) => {
+        Some((_, clues)) => {
+            let numbered = clues.into_iter().map(|(clue, proven)| {
+                let proven = proven.map(|atom| number(atom, fields));
+                (clue, proven)
+            });
+            let mut clues: Vec<_> = numbered.collect();
             clues.sort_unstable();
             clues.dedup();
             Witness::AnyOf(clues)
@@ -56,21 +67,25 @@ pub(crate) fn choose(expr: &Expr<Atom>, fields: &mut Fields, popularity: &Popula
     }
 }
 
+/// A clue and the test that holds where it is found.
+type Lead<'e> = (Clue, Option<&'e Atom>);
+
 /// Clues to the condition (or to that it does not hold) and how often, on some scale, they will
 /// be found. `None`: there is no witness.
-fn best(
-    expr: &Expr<Atom>,
+fn best<'e>(
+    expr: &'e Expr<Atom>,
     negated: bool,
     fields: &mut Fields,
     popularity: &Popularity,
-) -> Option<(f64, Vec<Clue>)> {
+) -> Option<(f64, Vec<Lead<'e>>)> {
     match (expr, negated) {
         (Expr::Atom(_), true) | (Expr::AtLeast(..), true) => None,
         (Expr::Not(part), _) => best(part, !negated, fields, popularity),
         (Expr::Atom(atom), false) => {
             let clues = clues(atom, fields)?;
-            let cost = clues.iter().map(|clue| cost(clue, popularity)).sum();
-            Some((cost, clues))
+            let cost = clues.iter().map(|(clue, _)| cost(clue, popularity)).sum();
+            let lead = |(clue, is_enough): (Clue, bool)| (clue, is_enough.then_some(atom));
+            Some((cost, clues.into_iter().map(lead).collect()))
         }
         // Not any of the parts: that each of them does not hold.
         (Expr::And(parts), false) | (Expr::Or(parts), true) => parts
@@ -88,7 +103,7 @@ fn best(
     }
 }
 
-fn clues(atom: &Atom, fields: &mut Fields) -> Option<Vec<Clue>> {
+fn clues(atom: &Atom, fields: &mut Fields) -> Option<Vec<(Clue, bool)>> {
     let field = match &atom.subject {
         Subject::Keywords => FieldId::KEYWORDS,
         Subject::Field(name) => fields.intern(name),
@@ -96,23 +111,30 @@ fn clues(atom: &Atom, fields: &mut Fields) -> Option<Vec<Clue>> {
     clues_in(atom, field)
 }
 
-/// What must be in the field for the test to hold; `None`: nothing that could be looked up.
-pub(crate) fn clues_in(atom: &Atom, field: FieldId) -> Option<Vec<Clue>> {
+/// What must be in the field for the test to hold, one of these, and whether that is enough; `None`:
+/// nothing that could be looked up.
+pub(crate) fn clues_in(atom: &Atom, field: FieldId) -> Option<Vec<(Clue, bool)>> {
     let present = || match field {
         FieldId::KEYWORDS => None,
-        field => Some(vec![Clue { field, literal: None }]),
+        field => Some(vec![(Clue { field, literal: None }, false)]),
     };
-    let literals: Option<Vec<Literal>> = match &atom.test {
-        Test::Text { patterns, .. } => patterns.iter().map(crate::text::literal).collect(),
+    let literals: Option<Vec<(Literal, bool)>> = match &atom.test {
+        Test::Text { patterns, cased } => {
+            let literals = patterns.iter().map(crate::text::literal);
+            // What is looked for has no letter case.
+            literals
+                .map(|literal| literal.map(|(literal, is_all)| (literal, is_all && !cased)))
+                .collect()
+        }
         Test::Regex { source, flags } => required(source, *flags).map(|literals| {
             let contained = |text: String| Literal { shape: Shape::Contains, text: text.into() };
-            literals.into_iter().map(contained).collect()
+            literals.into_iter().map(|text| (contained(text), false)).collect()
         }),
         _ => None,
     };
     match literals {
-        Some(literals) if literals.iter().all(Literal::is_worth_a_search) => {
-            let clue = |literal| Clue { field, literal: Some(literal) };
+        Some(literals) if literals.iter().all(|(literal, _)| literal.is_worth_a_search()) => {
+            let clue = |(literal, is_enough)| (Clue { field, literal: Some(literal) }, is_enough);
             Some(literals.into_iter().map(clue).collect())
         }
         _ => present(),

@@ -151,7 +151,7 @@ impl Detector {
         self.view.begin(event, resolved);
         self.memo.begin();
         let Self { view, memo, candidates, hits, excepted, meter, .. } = self;
-        collect(plan, event, view, resolved, candidates);
+        collect(plan, event, view, resolved, (candidates, memo));
         let mut meter = meter.as_mut().and_then(Meter::begin);
         let mut judge = Judge { tables, event, view, resolved, memo };
         for (word, bits) in candidates.iter().enumerate() {
@@ -222,41 +222,67 @@ impl Detector {
     }
 }
 
-/// Marks the rules of the plan whose witness the event has.
+/// Marks the rules of the plan whose witness the event has, and what of them is known by that.
 fn collect(
     plan: &Plan,
     event: EventRef<'_>,
     view: &mut View,
     resolved: &Resolved,
-    candidates: &mut Vec<u64>,
+    (candidates, memo): (&mut Vec<u64>, &mut Memo),
 ) {
     candidates.clear();
     candidates.resize(plan.rules.len().div_ceil(64), 0);
-    let mut mark = |numbers: &[u32]| {
-        for number in numbers {
-            if let Some(word) = candidates.get_mut(*number as usize >> 6) {
-                *word |= 1 << (number & 63);
-            }
-        }
-    };
-    mark(&plan.always);
+    let mut marks = Marks { plan, candidates, memo };
+    marks.rules(&plan.always);
     let mut at = 0;
     while let Some(field) = view.present().get(at).copied() {
         at += 1;
         let Some(probe) = plan.probe(field) else { continue };
-        mark(&probe.present);
+        marks.rules(&probe.present);
         view.fold(event, field, resolved);
-        view.folded(field).for_each(|text| probe.literals.find(text, &mut mark));
+        for text in view.folded(field) {
+            probe.literals.find(text, |(literal, _)| marks.literal(literal, |_| true));
+        }
     }
     let Some(probe) = plan.probe(FieldId::KEYWORDS) else { return };
-    if probe.literals.are_contained()
-        && let only_texts = !probe.literals.are_beyond_text()
-        && let Some(text) = view.keyword_text(event, resolved, only_texts)
-    {
-        return probe.literals.find(text, &mut mark);
+    let literals = &probe.literals;
+    if literals.are_contained() && view.gather(event, resolved, !literals.are_beyond_text()) {
+        literals.find(view.gathered(), |(literal, at)| {
+            let within = |bytes| view.is_keyword_place(event, resolved, at..at + bytes);
+            marks.literal(literal, within);
+        });
+        return;
     }
     view.fold(event, FieldId::KEYWORDS, resolved);
-    view.folded(FieldId::KEYWORDS).for_each(|text| probe.literals.find(text, &mut mark));
+    for text in view.folded(FieldId::KEYWORDS) {
+        literals.find(text, |(literal, _)| marks.literal(literal, |_| true));
+    }
+}
+
+/// What literals say that were found.
+struct Marks<'m> {
+    plan: &'m Plan,
+    candidates: &'m mut [u64],
+    memo: &'m mut Memo,
+}
+
+impl Marks<'_> {
+    fn rules(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            if let Some(word) = self.candidates.get_mut(*number as usize >> 6) {
+                *word |= 1 << (number & 63);
+            }
+        }
+    }
+
+    /// A literal was found; its length tells whether in one of the values that are looked at.
+    fn literal(&mut self, literal: u32, is_in_one: impl FnOnce(usize) -> bool) {
+        let Some(sign) = self.plan.sign(literal) else { return };
+        self.rules(&sign.rules);
+        if !sign.proven.is_empty() && is_in_one(sign.bytes) {
+            sign.proven.iter().for_each(|test| self.memo.set(*test, true));
+        }
+    }
 }
 
 /// Results of tests on the event at hand.

@@ -140,16 +140,18 @@ impl View {
         slot.spans = start..spans.len();
     }
 
-    /// One text in which everything is that keywords could be found in (where `only_texts` could
-    /// have them, not the others), where that is at hand without looking at each value: for a
-    /// search that may find too much.
-    pub(crate) fn keyword_text(
+    /// Brings everything that keywords could be found in (where `only_texts` could have them, not
+    /// the others) into one text, where that can be done without looking at each value: for a
+    /// search that may find too much. Whether it was done.
+    pub(crate) fn gather(
         &mut self,
         event: EventRef<'_>,
         resolved: &Resolved,
         only_texts: bool,
-    ) -> Option<&str> {
-        self.together?;
+    ) -> bool {
+        if self.together.is_none() {
+            return false;
+        }
         if if only_texts { event.has_bytes() } else { !event.has_only_texts() } {
             haystacks(event, resolved, &mut |value| {
                 if value.as_str().is_none() {
@@ -158,7 +160,26 @@ impl View {
                 }
             });
         }
-        Some(&self.text)
+        true
+    }
+
+    /// What [`View::gather`] brought together.
+    pub(crate) fn gathered(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether keywords are searched in the value that has these bytes of [`View::gathered`].
+    pub(crate) fn is_keyword_place(
+        &self,
+        event: EventRef<'_>,
+        resolved: &Resolved,
+        bytes: Range<usize>,
+    ) -> bool {
+        let Some(holder) = event.field_of_text(bytes) else { return false };
+        match raw_record(event, resolved) {
+            Some((original, _)) => original == holder,
+            None => resolved.haystacks.binary_search(&holder).is_ok(),
+        }
     }
 
     /// The folded values of a field; [`View::fold`] comes first.
@@ -169,6 +190,14 @@ impl View {
     }
 }
 
+/// The raw record, unless it is JSON.
+fn raw_record<'e>(event: EventRef<'e>, resolved: &Resolved) -> Option<(FieldIndex, Value<'e>)> {
+    let original = resolved.original?;
+    let value = event.at(original)?;
+    let is_json = value.as_str().is_some_and(|text| text.trim_start().starts_with('{'));
+    (!is_json).then_some((original, value))
+}
+
 /// Calls `found` with every text in which keywords are searched: the raw record, or every field
 /// where the raw record is JSON (whose escapes would hide what was logged) or absent.
 pub(crate) fn haystacks<'e>(
@@ -176,12 +205,9 @@ pub(crate) fn haystacks<'e>(
     resolved: &Resolved,
     found: &mut impl FnMut(Value<'e>),
 ) {
-    if let Some(original) = resolved.original.and_then(|index| event.at(index)) {
-        let json = original.as_str().is_some_and(|text| text.trim_start().starts_with('{'));
-        if !json {
-            found(original);
-            return;
-        }
+    if let Some((_, original)) = raw_record(event, resolved) {
+        found(original);
+        return;
     }
     let mut haystacks = resolved.haystacks.as_slice();
     for (index, _, value) in event.fields() {

@@ -92,6 +92,7 @@ fn any_text() -> impl Strategy<Value = String> {
         Just("power".to_owned()),
         Just("C:\\Windows\\PowerShell.exe".to_owned()),
         Just("powershell.exe -enc".to_owned()),
+        Just("*powershell.exe*enc*".to_owned()),
         Just("10.1.2.3".to_owned()),
         Just("17".to_owned()),
     ]

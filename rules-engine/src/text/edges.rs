@@ -4,7 +4,7 @@
 //! ones go by their outermost eight bytes and are compared then.
 
 use super::FastMap;
-use super::literals::Entry;
+use super::literals::{Entry, Found};
 
 /// Bytes of a number.
 const EDGE: usize = 8;
@@ -26,8 +26,8 @@ pub(super) struct Edges {
     short: Vec<(usize, ByNumber)>,
 }
 
-/// Rules of literals that are a number.
-type ByNumber = FastMap<u64, Box<[u32]>>;
+/// Literals that are looked up as a number.
+type ByNumber = FastMap<u64, u32>;
 
 impl Edges {
     pub(super) fn new(entries: Vec<Entry>, end: End) -> Self {
@@ -45,7 +45,7 @@ impl Edges {
                 place
             });
             if let Some((_, by_number)) = edges.short.get_mut(place) {
-                by_number.insert(number, entry.rules);
+                by_number.insert(number, entry.number);
             }
         }
         edges
@@ -55,11 +55,16 @@ impl Edges {
         self.long.is_empty() && self.short.is_empty()
     }
 
-    pub(super) fn find(&self, value: &[u8], found: &mut impl FnMut(&[u32])) {
+    pub(super) fn find(&self, value: &[u8], found: &mut impl FnMut(Found)) {
+        // Longer literals than the value were not found.
+        let at = |bytes: usize| match self.end {
+            End::First => 0,
+            End::Last => value.len().saturating_sub(bytes),
+        };
         for (bytes, by_number) in &self.short {
             let number = self.number(value, *bytes);
-            if let Some(rules) = number.and_then(|number| by_number.get(&number)) {
-                found(rules);
+            if let Some(number) = number.and_then(|number| by_number.get(&number)) {
+                found((*number, at(*bytes)));
             }
         }
         if self.long.is_empty() {
@@ -72,7 +77,7 @@ impl Edges {
                 End::Last => value.ends_with(&entry.text),
             };
             if fits {
-                found(&entry.rules);
+                found((entry.number, at(entry.text.len())));
             }
         }
     }

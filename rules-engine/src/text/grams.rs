@@ -10,7 +10,7 @@
 //! value, and at every fourth if it has one at each place modulo four.
 
 use super::FastMap;
-use super::literals::Entry;
+use super::literals::{Entry, Found};
 
 /// Contained literals by their rarest grams.
 #[derive(Debug)]
@@ -45,10 +45,10 @@ enum Bits {
 
 impl Bits {
     fn new(wanted: usize) -> Self {
-        match wanted {
-            ..=0x1000 => Self::Of512Bytes(Box::new([0; _])),
-            ..=0x4000 => Self::Of2KiB(Box::new([0; _])),
-            ..=0x1_0000 => Self::Of8KiB(Box::new([0; _])),
+        match wanted.div_ceil(8) {
+            ..=512 => Self::Of512Bytes(Box::new([0; _])),
+            513..=2_048 => Self::Of2KiB(Box::new([0; _])),
+            2_049..=8_192 => Self::Of8KiB(Box::new([0; _])),
             _ => Self::Of32KiB(Box::new([0; _])),
         }
     }
@@ -116,7 +116,7 @@ impl<const LEN: usize> Grams<LEN> {
         Some(filter)
     }
 
-    pub(super) fn find(&self, value: &[u8], found: &mut impl FnMut(&[u32])) {
+    pub(super) fn find(&self, value: &[u8], found: &mut impl FnMut(Found)) {
         match &self.bits {
             Bits::Of512Bytes(words) => self.find_with(words, value, found),
             Bits::Of2KiB(words) => self.find_with(words, value, found),
@@ -129,7 +129,7 @@ impl<const LEN: usize> Grams<LEN> {
         &self,
         words: &[u64; WORDS],
         value: &[u8],
-        found: &mut impl FnMut(&[u32]),
+        found: &mut impl FnMut(Found),
     ) {
         for first in (0..LEN).step_by(self.stride) {
             let (mut rest, odd) = value.get(first..).unwrap_or_default().as_chunks::<LEN>();
@@ -147,13 +147,12 @@ impl<const LEN: usize> Grams<LEN> {
     }
 
     #[inline(never)]
-    fn verify(&self, value: &[u8], at: usize, known: &[Known], found: &mut impl FnMut(&[u32])) {
+    fn verify(&self, value: &[u8], at: usize, known: &[Known], found: &mut impl FnMut(Found)) {
         for known in known {
             let Some(entry) = self.entries.get(known.entry) else { continue };
-            let start = at.checked_sub(known.offset);
-            let rest = start.and_then(|start| value.get(start..));
-            if rest.is_some_and(|rest| rest.starts_with(&entry.text)) {
-                found(&entry.rules);
+            let Some(start) = at.checked_sub(known.offset) else { continue };
+            if value.get(start..).is_some_and(|rest| rest.starts_with(&entry.text)) {
+                found((entry.number, start));
             }
         }
     }

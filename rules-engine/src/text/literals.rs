@@ -62,10 +62,10 @@ const SHORT_GRAM: usize = 3;
 /// Literals of at least so many bytes are found by looking at every fourth byte.
 const LONG: usize = GRAM + 3;
 
-/// Literals with the rules that wait for them.
+/// Numbered literals.
 #[derive(Debug, Default)]
 pub(crate) struct LiteralIndex {
-    exact: FastMap<Box<str>, Box<[u32]>>,
+    exact: FastMap<Box<str>, u32>,
     /// A bit for each length in bytes, modulo 64, that some whole value has.
     exact_lengths: u64,
     starts: Edges,
@@ -77,28 +77,31 @@ pub(crate) struct LiteralIndex {
     /// The shortest contained literals where they are few, searched one by one.
     searched: Vec<Searched>,
     /// Contained literals that are one character beyond ASCII.
-    letters: FastMap<char, Box<[u32]>>,
+    letters: FastMap<char, u32>,
     /// Whether some literal may be in a value that is no text.
     beyond_text: bool,
 }
 
-/// A literal and the rules that wait for it.
+/// A literal and its number.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) text: Box<[u8]>,
-    pub(super) rules: Box<[u32]>,
+    pub(super) number: u32,
 }
+
+/// A literal was found: its number, and at which byte of the value it begins.
+pub(crate) type Found = (u32, usize);
 
 /// A literal to search for, with what the search needs prepared.
 #[derive(Debug)]
 struct Searched {
     finder: Finder<'static>,
-    rules: Box<[u32]>,
+    number: u32,
 }
 
 impl Searched {
     fn new(entry: Entry) -> Self {
-        Self { finder: Finder::new(&entry.text).into_owned(), rules: entry.rules }
+        Self { finder: Finder::new(&entry.text).into_owned(), number: entry.number }
     }
 }
 
@@ -109,21 +112,21 @@ const SEARCHED_MAX: usize = 8;
 const VECTORISED_MAX: usize = 48;
 
 impl LiteralIndex {
-    pub(crate) fn new(literals: impl IntoIterator<Item = (Literal, Vec<u32>)>) -> Self {
+    pub(crate) fn new(literals: impl IntoIterator<Item = (Literal, u32)>) -> Self {
         let mut index = Self::default();
         let (mut starts, mut ends, mut contained) = (Vec::new(), Vec::new(), Vec::new());
-        for (literal, rules) in literals {
+        for (literal, number) in literals {
             index.beyond_text |= literal.may_be_no_text();
             let letter = literal.letter();
-            let entry = Entry { text: literal.text.as_bytes().into(), rules: rules.into() };
+            let entry = Entry { text: literal.text.as_bytes().into(), number };
             match (literal.shape, letter) {
                 (Shape::Exact, _) => {
                     index.exact_lengths |= length_bit(&literal.text);
-                    index.exact.insert(literal.text, entry.rules);
+                    index.exact.insert(literal.text, number);
                 }
                 (Shape::Start, _) => starts.push(entry),
                 (Shape::End, _) => ends.push(entry),
-                (Shape::Contains, Some(letter)) => drop(index.letters.insert(letter, entry.rules)),
+                (Shape::Contains, Some(letter)) => drop(index.letters.insert(letter, number)),
                 (Shape::Contains, None) => contained.push(entry),
             }
         }
@@ -166,24 +169,24 @@ impl LiteralIndex {
         self.beyond_text
     }
 
-    /// Calls `found` with the rules of every literal that the folded value has; the same rules
-    /// may be reported more than once.
-    pub(crate) fn find(&self, value: &str, mut found: impl FnMut(&[u32])) {
+    /// Calls `found` with every literal that the folded value has, and with one or more of the
+    /// places where it is.
+    pub(crate) fn find(&self, value: &str, mut found: impl FnMut(Found)) {
         if self.exact_lengths & length_bit(value) != 0
-            && let Some(rules) = self.exact.get(value)
+            && let Some(number) = self.exact.get(value)
         {
-            found(rules);
+            found((*number, 0));
         }
         let bytes = value.as_bytes();
         self.starts.find(bytes, &mut found);
         self.ends.find(bytes, &mut found);
         if !self.letters.is_empty() && !value.is_ascii() {
-            let known = |letter: char| self.letters.get(&letter);
-            value.chars().filter_map(known).for_each(|rules| found(rules));
+            let known = |(at, letter)| Some((*self.letters.get(&letter)?, at));
+            value.char_indices().filter_map(known).for_each(&mut found);
         }
         for searched in &self.searched {
-            if searched.finder.find(bytes).is_some() {
-                found(&searched.rules);
+            if let Some(at) = searched.finder.find(bytes) {
+                found((searched.number, at));
             }
         }
         if let Some(grams) = &self.short {
@@ -248,11 +251,12 @@ mod tests {
             value in "[ab\\\\é]{0,30}",
         ) {
             let literals: Vec<_> = literals.into_iter().collect();
-            let numbered =
-                literals.iter().enumerate().map(|(n, l)| (l.clone(), vec![u32::try_from(n).unwrap()]));
-            let index = LiteralIndex::new(numbered);
+            let index = LiteralIndex::new(literals.iter().cloned().zip(0..));
             let mut found = Vec::new();
-            index.find(&value, |rules| found.extend_from_slice(rules));
+            index.find(&value, |(number, at)| {
+                assert!(value[at..].starts_with(&*literals[number as usize].text), "it is there");
+                found.push(number);
+            });
             found.sort_unstable();
             found.dedup();
             let wanted: Vec<_> = (0..literals.len())

@@ -109,19 +109,22 @@ impl TextSet {
     }
 }
 
-/// What must be in a (folded) value for the pattern to fit; `None`: every value may fit.
-pub(crate) fn literal(pattern: &Pattern) -> Option<Literal> {
-    let literal = |shape, text: &str| Some(Literal { shape, text: fold(text).into() });
-    match pattern.parts.as_slice() {
+/// What must be in a (folded) value for the pattern to fit, and whether that is enough; `None`:
+/// every value may fit.
+pub(crate) fn literal(pattern: &Pattern) -> Option<(Literal, bool)> {
+    let literal = |shape, text: &str| Literal { shape, text: fold(text).into() };
+    let all = match pattern.parts.as_slice() {
         [] => literal(Shape::Exact, ""),
         [Part::Text(text)] => literal(Shape::Exact, text),
         [Part::Text(text), Part::Any] => literal(Shape::Start, text),
         [Part::Any, Part::Text(text)] => literal(Shape::End, text),
+        [Part::Any, Part::Text(text), Part::Any] => literal(Shape::Contains, text),
         _ => {
             let text = Glob::new(pattern, false).longest_text().to_owned();
-            if text.is_empty() { None } else { literal(Shape::Contains, &text) }
+            return (!text.is_empty()).then(|| (literal(Shape::Contains, &text), false));
         }
-    }
+    };
+    Some((all, true))
 }
 
 #[cfg(test)]
