@@ -53,12 +53,16 @@ pub(crate) fn choose(
     mut number: impl FnMut(&Atom, &mut Fields) -> AtomId,
 ) -> Witness {
     match best(expr, false, fields, popularity) {
-        Some((_, clues)) => {
-            let numbered = clues.into_iter().map(|(clue, proven)| {
-                let proven = proven.map(|atom| number(atom, fields));
-                (clue, proven)
-            });
-            let mut clues: Vec<_> = numbered.collect();
+        Some((_, leads)) => {
+            let mut clues = Vec::new();
+            for (atom, leading) in leads {
+                let is_proven = leading.iter().any(|(_, is_enough)| *is_enough);
+                // A test may have thousands of clues.
+                let test = is_proven.then(|| number(atom, fields));
+                let proven = |is_enough: bool| test.filter(|_| is_enough);
+                clues
+                    .extend(leading.into_iter().map(|(clue, is_enough)| (clue, proven(is_enough))));
+            }
             clues.sort_unstable();
             clues.dedup();
             Witness::AnyOf(clues)
@@ -67,8 +71,8 @@ pub(crate) fn choose(
     }
 }
 
-/// A clue and the test that holds where it is found.
-type Lead<'e> = (Clue, Option<&'e Atom>);
+/// Clues to a test, and for each whether it is enough for it.
+type Lead<'e> = (&'e Atom, Vec<(Clue, bool)>);
 
 /// Clues to the condition (or to that it does not hold) and how often, on some scale, they will
 /// be found. `None`: there is no witness.
@@ -84,8 +88,7 @@ fn best<'e>(
         (Expr::Atom(atom), false) => {
             let clues = clues(atom, fields)?;
             let cost = clues.iter().map(|(clue, _)| cost(clue, popularity)).sum();
-            let lead = |(clue, is_enough): (Clue, bool)| (clue, is_enough.then_some(atom));
-            Some((cost, clues.into_iter().map(lead).collect()))
+            Some((cost, vec![(atom, clues)]))
         }
         // Not any of the parts: that each of them does not hold.
         (Expr::And(parts), false) | (Expr::Or(parts), true) => parts
