@@ -395,10 +395,33 @@ impl<'a> EventRef<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::json::tests::any_batch;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_piece_of_the_texts_is_of_a_field_that_has_it(batch in any_batch()) {
+            for event in batch.iter() {
+                let texts = event.texts();
+                let text = |value: &Value<'_>| value.as_str().is_some();
+                prop_assert_eq!(event.has_only_texts(), event.fields().all(|(.., v)| text(&v)));
+                for (at, _) in texts.char_indices() {
+                    let end = texts.len().min(at + 3);
+                    let Some(field) = event.field_of_text(at..end) else { continue };
+                    let piece = texts.get(at..end).unwrap_or_default();
+                    prop_assert!(event.all(field).any(|v| v.as_str().is_some_and(|v| v.contains(piece))));
+                }
+                for (_, _, value) in event.fields() {
+                    let Some(value) = value.as_str().filter(|value| !value.is_empty()) else { continue };
+                    let start = value.as_ptr().addr().checked_sub(texts.as_ptr().addr());
+                    let whole = start.map(|start| start..start + value.len());
+                    let whole = whole.filter(|whole| whole.end <= texts.len());
+                    prop_assert!(texts.is_empty() || event.field_of_text(whole.unwrap()).is_some());
+                }
+            }
+        }
+
         #[test]
         fn a_field_is_found_wherever_it_lies(batch in any_batch()) {
             let names: Vec<_> = batch.field_names().collect();
