@@ -175,11 +175,13 @@ impl View {
         resolved: &Resolved,
         bytes: Range<usize>,
     ) -> bool {
-        let Some(holder) = event.field_of_text(bytes) else { return false };
-        match raw_record(event, resolved) {
-            Some((original, _)) => original == holder,
-            None => resolved.haystacks.binary_search(&holder).is_ok(),
-        }
+        let Some(original) = raw_record(event, resolved) else {
+            let holder = event.field_of_text(bytes);
+            return holder.is_some_and(|field| resolved.haystacks.binary_search(&field).is_ok());
+        };
+        // The field may have further values, which are not searched.
+        let span = original.as_str().and_then(|text| self.together?.span(text));
+        span.is_some_and(|span| span.start <= bytes.start && bytes.end <= span.end)
     }
 
     /// The folded values of a field; [`View::fold`] comes first.
@@ -191,11 +193,10 @@ impl View {
 }
 
 /// The raw record, unless it is JSON.
-fn raw_record<'e>(event: EventRef<'e>, resolved: &Resolved) -> Option<(FieldIndex, Value<'e>)> {
-    let original = resolved.original?;
-    let value = event.at(original)?;
-    let is_json = value.as_str().is_some_and(|text| text.trim_start().starts_with('{'));
-    (!is_json).then_some((original, value))
+fn raw_record<'e>(event: EventRef<'e>, resolved: &Resolved) -> Option<Value<'e>> {
+    let original = event.at(resolved.original?)?;
+    let is_json = original.as_str().is_some_and(|text| text.trim_start().starts_with('{'));
+    (!is_json).then_some(original)
 }
 
 /// Calls `found` with every text in which keywords are searched: the raw record, or every field
@@ -205,7 +206,7 @@ pub(crate) fn haystacks<'e>(
     resolved: &Resolved,
     found: &mut impl FnMut(Value<'e>),
 ) {
-    if let Some((_, original)) = raw_record(event, resolved) {
+    if let Some(original) = raw_record(event, resolved) {
         found(original);
         return;
     }

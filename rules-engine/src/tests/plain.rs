@@ -34,10 +34,17 @@ fn values<'e>(subject: &Subject, event: EventRef<'e>) -> Vec<Value<'e>> {
             Some(index) => event.all(index).collect(),
             None => Vec::new(),
         },
-        Subject::Keywords => match event.get("event.original") {
-            Some(raw) => vec![raw],
-            None => event.fields().map(|(_, _, value)| value).collect(),
-        },
+        Subject::Keywords => {
+            let json = |raw: &Value<'_>| raw.as_str().is_some_and(|raw| raw.starts_with('{'));
+            let repeats = |name: &str| name == "event.original" || name.starts_with("related.");
+            match event.get("event.original").filter(|raw| !json(raw)) {
+                Some(raw) => vec![raw],
+                None => {
+                    let fields = event.fields().filter(|(_, name, _)| !repeats(name));
+                    fields.map(|(_, _, value)| value).collect()
+                }
+            }
+        }
     }
 }
 
@@ -85,7 +92,7 @@ fn fits(pattern: &Pattern, text: &str, cased: bool) -> bool {
     crate::text::glob_definition(&parts, &case(text))
 }
 
-fn any_text() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> + Clone {
     prop_oneof![
         "[abA\\\\Éé]{0,6}",
         "[ab]{0,2}[*?][ab]{0,3}[*]?",
@@ -173,11 +180,21 @@ fn any_rule() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-type AnyEvent = (Option<String>, Vec<(String, serde_json::Value)>);
+type AnyEvent = (Vec<Vec<u8>>, Vec<(String, serde_json::Value)>);
 
 fn any_event() -> impl Strategy<Value = AnyEvent> {
-    let fields = proptest::collection::vec(("[a-d]", any_scalar()), 0..6);
-    (proptest::option::of(any_text()), fields)
+    let fields = proptest::collection::vec(("[a-d]|related\\.user", any_scalar()), 0..6);
+    let raw = prop_oneof![
+        6 => any_text().prop_map(String::into_bytes),
+        2 => any_text().prop_map(|text| json!({ "a": text }).to_string().into_bytes()),
+        1 => any_text().prop_map(|text| [text.as_bytes(), &[0xff]].concat()),
+    ];
+    // Most have one raw record or none.
+    let raw = prop_oneof![
+        4 => proptest::collection::vec(raw.clone(), 0..2),
+        1 => proptest::collection::vec(raw, 2..4)
+    ];
+    (raw, fields)
 }
 
 proptest! {
@@ -205,10 +222,10 @@ proptest! {
             }
         }).collect();
         let mut builder = BatchBuilder::new();
-        for (original, fields) in &events {
+        for (originals, fields) in &events {
             let mut event = builder.event(Timestamp::EPOCH, Timestamp::EPOCH);
-            if let Some(original) = original {
-                event.original(original.as_bytes());
+            for original in originals {
+                event.original(original);
             }
             for (name, value) in fields {
                 match value {
