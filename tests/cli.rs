@@ -214,10 +214,15 @@ fn states_are_written_once_for_each_rule_and_into_no_folder_by_a_slip() {
     std::fs::write(path("keng.toml"), "[rules]\npaths = [\"rules\"]\nlists = \"lists\"\n")
         .expect("written");
     let id = "5b2f3b0c-6b3c-4b57-9b43-6d1fd2c7b1d0";
-    let off = |data: &str| {
+    let change = |data: &str, note: &[&str]| {
         let place = ["--config", &path("keng.toml"), "--data", data];
-        keng_with(&[&["rules", "state", "off", id, id][..], &place].concat(), b"")
+        keng_with(&[&["rules", "state", "off", id, id][..], note, &place].concat(), b"")
     };
+    let off = |data: &str| change(data, &[]);
+    let output = change(&path("."), &["--note", &"ồn ".repeat(2_000)]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("at most 4000 characters") && !said.contains("ồn ồn ồn ồn"), "{said}");
     let output = off(&path("."));
     let said = text(&output.stderr);
     assert!(said.ends_with(&format!("off from the next start of the node: {id}\n")), "{said}");

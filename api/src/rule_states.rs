@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use keng_rules_engine::limits::RULES_MAX;
-use keng_rules_engine::{RuleState, RuleSummary};
+use keng_rules_engine::{Decision, RuleState, RuleSummary};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
@@ -18,9 +18,6 @@ use crate::app::App;
 use crate::extract::{Body, OptionalBody};
 use crate::problem::{Code, Problem};
 use crate::state::{RuleStateChange, StatesHoldFor};
-
-/// Longest note, in characters, as with alerts.
-const NOTE_CHARACTERS_MAX: usize = 4_000;
 
 /// Unknown ids that a refusal names.
 const UNKNOWN_SHOWN_MAX: usize = 10;
@@ -109,10 +106,8 @@ impl App {
                           evaluates rules";
             Problem::new(Code::RoleAbsent, detail).hint("ask the node with the role 'alert'")
         })?;
-        if note.as_ref().is_some_and(|note| note.chars().count() > NOTE_CHARACTERS_MAX) {
-            let detail = format!("the note is too long: at most {NOTE_CHARACTERS_MAX} characters");
-            return Err(Problem::new(Code::Invalid, detail));
-        }
+        let note = note.as_deref().map(Decision::note).transpose();
+        let note = note.map_err(|detail| Problem::new(Code::Invalid, detail))?;
         let (_, unknown) = self.find(&ids)?;
         if !unknown.is_empty() {
             return Err(none_changed(&unknown));

@@ -73,6 +73,25 @@ pub struct Decision {
     pub note: Option<String>,
 }
 
+impl Decision {
+    /// Longest note, in characters: some pages, and not the log that explains it.
+    pub const NOTE_CHARACTERS_MAX: usize = 4_000;
+
+    /// The note, unless it is too long.
+    ///
+    /// # Errors
+    /// Says how long one may be.
+    pub fn note(text: &str) -> Result<String, String> {
+        match text.chars().nth(Self::NOTE_CHARACTERS_MAX) {
+            None => Ok(text.to_owned()),
+            Some(_) => {
+                let most = Self::NOTE_CHARACTERS_MAX;
+                Err(format!("the note is too long: at most {most} characters"))
+            }
+        }
+    }
+}
+
 /// The state of one rule as it was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {

@@ -37,6 +37,8 @@ const LOCAL: &str = "local";
 /// When a rule is unknown, the node refuses, or the disk does.
 pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
     let Set { state, ids, note, place } = arguments;
+    let note = note.as_deref().map(Decision::note).transpose();
+    let note = note.map_err(|reason| Failure::error(Exit::Invalid, reason))?;
     // Of two that are the same, one is said.
     let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     if place.remote.names_node() {
@@ -67,7 +69,7 @@ pub(super) async fn run(arguments: &Set) -> anyhow::Result<Exit> {
         return Err(Failure::error(Exit::Invalid, reason));
     }
     let at = SystemClock::default().now();
-    let decision = Decision { by: LOCAL.to_owned(), at, note: note.clone() };
+    let decision = Decision { by: LOCAL.to_owned(), at, note };
     rulebook::states::update(data, None, |states| {
         for id in &ids {
             let decided = Decided { state: *state, decision: decision.clone() };
