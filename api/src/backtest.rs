@@ -121,7 +121,8 @@ pub struct RuleReport {
 /// Runs `rules`, with `config` for the state of correlation rules, on the caller's thread.
 ///
 /// # Errors
-/// [`Error::Request`] for times that are none or `events_max` out of bounds, [`Error::Cancelled`], or what the disk gave.
+/// [`Error::Request`] for times that are none or `events_max` out of bounds,
+/// [`Error::Cancelled`], or what the disk gave.
 pub fn run(
     searcher: &Searcher,
     rules: &Arc<RuleSet>,

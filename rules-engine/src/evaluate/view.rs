@@ -152,7 +152,8 @@ impl View {
         if self.together.is_none() {
             return false;
         }
-        if if only_texts { event.has_bytes() } else { !event.has_only_texts() } {
+        let others = if only_texts { event.has_bytes() } else { !event.has_only_texts() };
+        if others {
             haystacks(event, resolved, &mut |value| {
                 if value.as_str().is_none() {
                     self.text.push('\n');
