@@ -146,8 +146,8 @@ impl Searcher {
     }
 
     /// Hands over the events of a range that may fulfil what is wanted, page by page, in the order
-    /// in which they were received. Memory is bounded by [`ScanRequest::events_max`]: 32 bytes for
-    /// each. It runs on the caller's thread alone, beside searches and appends.
+    /// in which they were received. Memory is bounded by [`ScanRequest::events_max`]: 16 bytes for
+    /// each, and 16 MiB. It runs on the caller's thread alone, beside searches and appends.
     ///
     /// # Errors
     /// [`Error::Request`], [`Error::Cancelled`], or what the disk gave.
