@@ -62,16 +62,17 @@ impl Plan {
         let mut clues = clues.into_iter().peekable();
         while let Some(field) = clues.peek().map(|(clue, _)| clue.field) {
             let (mut present, mut literals) = (Vec::new(), Vec::new());
-            while let Some((clue, said)) = clues.next_if(|(clue, _)| clue.field == field) {
-                let (mut rules, mut proven) = said;
+            while let Some((clue, (mut rules, mut proven))) =
+                clues.next_if(|(clue, _)| clue.field == field)
+            {
                 // A rule may have two tests on it.
                 rules.dedup();
                 let Some(literal) = &clue.literal else {
                     present.extend(rules);
                     continue;
                 };
-                literals
-                    .push((literal.clone(), u32::try_from(plan.signs.len()).unwrap_or(u32::MAX)));
+                let number = u32::try_from(plan.signs.len()).unwrap_or(u32::MAX);
+                literals.push((literal.clone(), number));
                 proven.sort_unstable();
                 proven.dedup();
                 let (rules, proven) = (rules.into(), proven.into());

@@ -57,11 +57,10 @@ pub(crate) fn choose(
             let mut clues = Vec::new();
             for (atom, leading) in leads {
                 let is_proven = leading.iter().any(|(_, is_enough)| *is_enough);
-                // A test may have thousands of clues.
+                // Once for all its clues, of which there may be thousands.
                 let test = is_proven.then(|| number(atom, fields));
-                let proven = |is_enough: bool| test.filter(|_| is_enough);
-                clues
-                    .extend(leading.into_iter().map(|(clue, is_enough)| (clue, proven(is_enough))));
+                let proven = |(clue, is_enough)| (clue, test.filter(|_| is_enough));
+                clues.extend(leading.into_iter().map(proven));
             }
             clues.sort_unstable();
             clues.dedup();
@@ -114,8 +113,8 @@ fn clues(atom: &Atom, fields: &mut Fields) -> Option<Vec<(Clue, bool)>> {
     clues_in(atom, field)
 }
 
-/// What must be in the field for the test to hold, one of these, and whether that is enough; `None`:
-/// nothing that could be looked up.
+/// What must be in the field for the test to hold, one of these, and whether that is enough;
+/// `None`: nothing that could be looked up.
 pub(crate) fn clues_in(atom: &Atom, field: FieldId) -> Option<Vec<(Clue, bool)>> {
     let present = || match field {
         FieldId::KEYWORDS => None,

@@ -72,8 +72,9 @@ pub(super) fn key(values: &[String]) -> String {
 /// By which way the rule at `place` leads to what counts it: with the event it tells apart all that
 /// a rule can count under one key.
 pub(super) fn way(place: usize, facts: &dyn Facts) -> u32 {
-    let folded = |hash: u64| u32::try_from(hash % u64::from(u32::MAX)).unwrap_or(0);
-    folded((place as u64).wrapping_add(facts.window()))
+    let hash = (place as u64).wrapping_add(facts.window());
+    // An occurrence has room for no more.
+    u32::try_from(hash % u64::from(u32::MAX)).unwrap_or(0)
 }
 
 /// A number that stands for the values. Who sends events chooses them: it is a hash of which
