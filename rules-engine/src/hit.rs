@@ -63,6 +63,9 @@ impl<'b> Hit<'b> {
             });
             rules.push((*number, finding));
         }
+        // As each rule lists its rules: in whatever order these were loaded, the same one counts
+        // the event first.
+        feeds.sort_by_key(|(_, place)| *place);
         let source = (!feeds.is_empty()).then(|| source(event));
         let counted = places.counted(matched.rules, &feeds, &matched, metrics);
         Some(Self { number, event, last, rules, source, counted, sample })

@@ -378,3 +378,24 @@ fn windows_that_end_with_one_event_at_one_time_have_ids_of_their_own() {
     let third = found.iter().filter(|finding| finding.contains(r#""rule":{"id":"third""#));
     assert_eq!(third.count(), 2, "{found:#?}");
 }
+
+#[test]
+fn in_which_order_rules_were_loaded_changes_no_id() {
+    let base = |id: &str| {
+        format!(
+            "---\ntitle: {id}\nid: {id}\nlogsource: {{category: test}}\n\
+             detection: {{s: {{{id}: 1}}, condition: s}}\n"
+        )
+    };
+    for kind in ["type: event_count, condition: {gte: 1}", "type: temporal"] {
+        let counting = format!(
+            "---\ntitle: c\nid: c\ncorrelation: {{{kind}, rules: [a, b], timespan: 60s}}\n"
+        );
+        let ids = |bases: [&str; 2]| {
+            let rules = rules(&(bases.map(base).concat() + &counting));
+            let found = engine(&rules, 1).evaluate(&super::event_at(5, r#"{"a":1,"b":1}"#));
+            found.into_iter().map(|finding| finding.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(["a", "b"]), ids(["b", "a"]), "{kind}");
+    }
+}
