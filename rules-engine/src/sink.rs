@@ -82,10 +82,12 @@ impl Sink {
         (hit, detector): (Option<&Hit<'_>>, &mut Detector),
         findings: &mut Vec<Finding>,
     ) {
-        let event = hit.map(|hit| hit.event);
         let mut queue = VecDeque::from(fired);
         while let Some(fired) = queue.pop_front() {
             let Some(rule) = rules.rule(fired.rule) else { continue };
+            // Windows that waited are told when another event comes, which says nothing of them.
+            let hit = hit.filter(|hit| hit.last.is_same_event(fired.last));
+            let event = hit.map(|hit| hit.event);
             self.matched(rules, fired.rule, fired.last.received);
             if !rule.feeds.is_empty() {
                 let counted = again(detector, event, |matched| {

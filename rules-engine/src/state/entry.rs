@@ -32,6 +32,11 @@ impl Last {
         EventId { epoch: self.epoch, partition: self.partition, offset: self.offset }
     }
 
+    /// Whether it is the same event, at whatever time and by whatever way.
+    pub(crate) fn is_same_event(self, other: Self) -> bool {
+        (self.id(), self.received) == (other.id(), other.received)
+    }
+
     /// The same event, counted by this way.
     pub(crate) fn by(self, way: u32) -> Self {
         Self { way, ..self }

@@ -159,8 +159,18 @@ impl Group {
         self.window.next(rule)
     }
 
-    /// Makes a match of what the window found; counting begins anew.
-    pub(crate) fn fire(&mut self, number: u32, rule: &CompiledCorrelation, told: Told) -> Fired {
+    /// Makes a match of what the window found when an event came, or when time passed; counting
+    /// begins anew.
+    pub(crate) fn fire(
+        &mut self,
+        number: u32,
+        rule: &CompiledCorrelation,
+        told: Told,
+        came: Option<Last>,
+    ) -> Fired {
+        // An event that only made time pass is the first of the next window.
+        let is_next = came.is_some_and(|came| !told.last.is_same_event(came));
+        let next = if is_next { self.samples.pop_back() } else { None };
         let count = told.count.unwrap_or(match rule.kind {
             CompiledKind::EventCount(_) => rule.threshold() as u64,
             _ => self.events,
@@ -171,7 +181,8 @@ impl Group {
         let skip = self.samples.len().saturating_sub(wanted);
         let samples: Vec<_> = std::mem::take(&mut self.samples).into_iter().skip(skip).collect();
         let lost = std::mem::take(&mut self.samples_lost);
-        self.events = 0;
+        self.events = is_next.into();
+        self.samples.extend(next);
         let names = rule.group_by.iter().map(|field| field.name.clone());
         Fired {
             rule: number,

@@ -130,7 +130,8 @@ impl Correlator {
         let behind = behind(group, sources, *lateness);
         let watermark = now.saturating_sub(behind);
         let told = group.add(rule, mark, occurrence, (watermark, *lateness));
-        let fired = told.into_iter().map(|told| group.fire(number, rule, told)).collect();
+        let came = Some(occurrence.last);
+        let fired = told.into_iter().map(|told| group.fire(number, rule, told, came)).collect();
         if !new && !std::mem::replace(&mut group.is_known, true) {
             state.new -= 1;
         }
@@ -214,7 +215,7 @@ impl Correlator {
                 let behind = behind(group, &self.sources, self.lateness);
                 let watermark = if now == END { END } else { now.saturating_sub(behind) };
                 for told in group.pass(watermark, rule) {
-                    let fired = group.fire(*number, rule, told);
+                    let fired = group.fire(*number, rule, told, None);
                     woken.push(Woken { at: (rank, due, Arc::clone(&key)), fired });
                 }
                 match group.next(rule).filter(|next| *next > watermark) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keng_event::{ByteSize, Finding, FindingKind, Timestamp};
+use keng_event::{BatchBuilder, ByteSize, EventId, Finding, FindingKind, Timestamp};
 use keng_metrics::Registry;
 
 use super::{event_at, rules};
@@ -704,4 +704,36 @@ fn an_event_of_two_rules_counts_under_each_group_that_aliases_give_it() {
     assert_eq!(found("user.name"), (vec!["a".to_owned()], vec![]));
     // Under the same group it counts once.
     assert_eq!(found("source.ip"), (vec![], vec![]));
+}
+
+#[test]
+fn a_window_that_waited_takes_nothing_from_the_event_that_comes_when_it_is_told() {
+    // One failure of an address is told when its minute is over, and counted by user, whom an
+    // address does not say.
+    let text =
+        correlated("event_count", "  rules: [fail]\n  group-by: [source.ip]\n  condition: {lt: 2}")
+            + "---\ntitle: Chain\nid: chain\ncorrelation:\n  type: event_count\n  rules: [corr]\n  \
+         group-by: [user.name]\n  timespan: 60s\n  condition: {gte: 1}\n  generate: true\n";
+    let rules = rules(&text);
+    // An event of the second 0 that was under way for so long; what follows it was not.
+    let told_by = |source: &str| {
+        let mut engine = engine(&rules);
+        let mut builder = BatchBuilder::new();
+        let received = Timestamp::from_seconds(1_000);
+        let origin = EventId { epoch: 1, partition: 0, offset: 0 };
+        let mut event = builder.event(Timestamp::EPOCH, received);
+        event.put_named("source.ip", "192.0.2.1").put_named("user.name", "an");
+        event.put_named("outcome", "failure");
+        event.finish();
+        let mut findings = engine.evaluate(&builder.finish().with_origin(origin));
+        findings.extend(feed(&mut engine, &[(1_050, source, "binh", "failure")]));
+        findings.extend(engine.advance(Timestamp::from_seconds(5_000)));
+        let waited = |found: &&Finding| found.rule.id == "corr" && found.origin.offset == 0;
+        let samples = |found: &Finding| found.events.iter().map(|e| e.get().to_owned()).collect();
+        let waited: Vec<Vec<String>> = findings.iter().filter(waited).map(samples).collect();
+        (waited, findings.iter().filter(|found| found.rule.id == "chain").count())
+    };
+    let (by_event, by_time) = (told_by("192.0.2.1"), told_by("192.0.2.2"));
+    assert_eq!(by_event, by_time);
+    assert_eq!((by_event.0.len(), by_event.1), (1, 0));
 }
