@@ -168,8 +168,8 @@ impl Group {
         told: Told,
         came: Option<Last>,
     ) -> Fired {
-        // An event that only made time pass is the first of the next window.
-        let is_next = came.is_some_and(|came| !told.last.is_same_event(came));
+        // An event of later only made time pass: it is the first of the next window.
+        let is_next = came.is_some_and(|came| came.at > told.last.at);
         let next = if is_next { self.samples.pop_back() } else { None };
         let count = told.count.unwrap_or(match rule.kind {
             CompiledKind::EventCount(_) => rule.threshold() as u64,

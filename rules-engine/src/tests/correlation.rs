@@ -737,3 +737,27 @@ fn a_window_that_waited_takes_nothing_from_the_event_that_comes_when_it_is_told(
     assert_eq!(by_event, by_time);
     assert_eq!((by_event.0.len(), by_event.1), (1, 0));
 }
+
+#[test]
+fn a_window_that_waited_shows_an_event_of_its_own_that_comes_late() {
+    let text =
+        correlated("event_count", "  rules: [fail]\n  group-by: [source.ip]\n  condition: {eq: 3}");
+    let rules = rules(&text);
+    let mut engine = engine(&rules);
+    // Two of one address come late; another address shows that nothing is under way any more.
+    let events = [(0, 1_000, 1), (59, 1_001, 1), (1_028, 1_029, 2), (50, 1_029, 1)];
+    let mut findings = Vec::new();
+    for ((at, received, address), offset) in events.into_iter().zip(1..) {
+        let mut builder = BatchBuilder::new();
+        let mut event =
+            builder.event(Timestamp::from_seconds(at), Timestamp::from_seconds(received));
+        event.put_named("source.ip", format!("192.0.2.{address}").as_str());
+        event.put_named("outcome", "failure");
+        event.finish();
+        let origin = EventId { epoch: 1, partition: 0, offset };
+        findings.extend(engine.evaluate(&builder.finish().with_origin(origin)));
+    }
+    assert_eq!(told(&findings), [("corr", 59)]);
+    assert_eq!((findings[0].count, findings[0].events.len()), (3, 3));
+    assert!(!findings[0].truncated);
+}
